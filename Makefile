@@ -1,0 +1,41 @@
+# Each recipe sets itself up: a virtual environment, pinned dependencies, then the work.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help setup fmt lint test demo bench clean
+help:            ## list the recipes
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+setup: $(STAMP)  ## install EdgeKit with everything it needs into .venv
+
+$(STAMP): pyproject.toml
+	@echo "edgekit: setting up $(VENV): about 1 GB to download and 2.7 GB on disk (PyTorch for the CPU and the converters); once"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "edgekit: $(PYTHON) is not Python 3.11; install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL),) torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+fmt: setup       ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix --quiet .
+
+lint: setup      ## ruff, mypy --strict and the import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+demo: setup      ## one model all the way: convert, roll out, watch, go back
+	$(BIN)/edgekit demo
+
+test: setup      ## every test
+	$(BIN)/python -m pytest
+
+bench: setup     ## the short form of every benchmark
+	$(BIN)/python -m benchmarks
+
+clean:           ## remove what the recipes made
+	rm -rf $(VENV) .venv-* demo-run build *.egg-info
