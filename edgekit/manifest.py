@@ -1,0 +1,222 @@
+"""What is in a bundle, as frozen dataclasses with canonical JSON.
+
+The manifest is what a converter promises and what a device checks. It holds no measurement that
+changes from run to run (latency lives in the conversion report), so that two conversions of the
+same inputs give the same bytes. It reads and writes no file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from edgekit import codec
+from edgekit.device import Requirements
+from edgekit.errors import BundleError, FormatError
+
+FORMAT_VERSION = "1.0"
+FORMAT_MAJOR = 1
+
+
+class ModelFormat(StrEnum):
+    """File format of the model inside a bundle."""
+
+    ONNX = "onnx"
+    TFLITE = "tflite"
+
+
+class Precision(StrEnum):
+    """Number format of a variant's weights and activations."""
+
+    FP32 = "fp32"
+    INT8 = "int8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """One input or output of a model.
+
+    Attributes:
+        name: Name in the model file.
+        shape: Sizes; a string is a named dynamic dimension, such as "batch".
+        dtype: NumPy name of the element type, such as "float32".
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
+
+
+class Resize(StrEnum):
+    """How an image of another size becomes the size of the model's input."""
+
+    NONE = "none"
+    STRETCH = "stretch"
+    LETTERBOX = "letterbox"
+    CENTER_CROP = "center_crop"
+
+
+class Layout(StrEnum):
+    """Order of the axes of an image tensor."""
+
+    NCHW = "nchw"
+    NHWC = "nhwc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """From a raw image to the model's input: resize, scale, normalise, lay out.
+
+    `x = (resized * scale - mean) / std`, per channel, in float32.
+
+    Attributes:
+        height: Rows of the model's input, pixels.
+        width: Columns of the model's input, pixels.
+        channels: 1 (grey) or 3 (colour, in the order of the raw sample).
+        resize: What to do with an image of another size.
+        scale: Factor on raw values, such as 1/255.
+        mean: One value a channel, after scaling.
+        std: One value a channel, > 0.
+        layout: Axes of the tensor handed to the model.
+    """
+
+    height: int
+    width: int
+    channels: int = 1
+    resize: Resize = Resize.NONE
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    layout: Layout = Layout.NCHW
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """What was proven about a variant at conversion, on data that it was not calibrated on.
+
+    Attributes:
+        metric: Name of the accuracy measure, such as "top1".
+        samples: Labelled samples that it was measured on.
+        accuracy: Of this variant, in [0, 1].
+        reference_accuracy: Of the source model on the same samples, in [0, 1].
+        max_abs_diff: Largest absolute difference of any output element to the source model.
+        sqnr_db: Signal to quantization noise ratio of the outputs, dB.
+        agreement: Share of samples with the same answer as the source model, in [0, 1].
+    """
+
+    metric: str
+    samples: int
+    accuracy: float
+    reference_accuracy: float
+    max_abs_diff: float
+    sqnr_db: float
+    agreement: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """Where a variant comes from: enough to make the same bytes again.
+
+    Attributes:
+        source: What was converted, as the engineer named it.
+        digests: SHA-256 (hex) of the inputs: "weights", "calibration", "evaluation", ...
+        recipe: Name of the quantization recipe.
+        tools: Versions of the tools that took part.
+    """
+
+    source: str
+    digests: dict[str, str]
+    recipe: str
+    tools: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenSpec:
+    """How golden samples are compared.
+
+    Attributes:
+        count: Number of samples in the bundle.
+        atol: Largest absolute difference of an output element that still counts as equal.
+    """
+
+    count: int
+    atol: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSpec:
+    """One file of the bundle.
+
+    Attributes:
+        sha256: Hex digest of its bytes.
+        size: Length in bytes.
+    """
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything about one variant.
+
+    Attributes:
+        model: Name of the model, such as "digits".
+        version: Version of the release that the variant is part of.
+        variant: Name of the variant, such as "onnx-int8".
+        format: File format of the model.
+        precision: Number format of the variant.
+        file: Name of the model file inside the bundle.
+        inputs: The model's inputs, in order.
+        outputs: The model's outputs, in order.
+        preprocessing: From a raw sample to the first input; None when samples are tensors.
+        labels: Class names by index; empty when the model has no classes.
+        requires: What a device needs to run it.
+        golden: How the golden samples are compared.
+        quality: What was proven at conversion.
+        lineage: Where it comes from.
+        files: Every other file of the bundle.
+        features: What a reader must understand; an unknown one is refused, never skipped.
+        format_version: Version of the bundle format, "major.minor".
+    """
+
+    model: str
+    version: str
+    variant: str
+    format: ModelFormat
+    precision: Precision
+    file: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    requires: Requirements
+    golden: GoldenSpec
+    quality: Quality
+    lineage: Lineage
+    preprocessing: Preprocessing | None = None
+    labels: tuple[str, ...] = ()
+    files: dict[str, FileSpec] = field(default_factory=dict)
+    features: tuple[str, ...] = ()
+    format_version: str = FORMAT_VERSION
+
+    def to_bytes(self) -> bytes:
+        """Return canonical JSON: equal manifests give equal bytes."""
+        return codec.encode(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Version:
+    format_version: str
+
+
+def parse_manifest(data: bytes, *, where: str) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        BundleError: Not JSON, a field of the wrong type, or an unknown major version.
+    """
+    try:
+        version = codec.decode(data, _Version, where=where)
+        codec.check_major(version.format_version, FORMAT_MAJOR, where=where)
+        return codec.decode(data, Manifest, where=where)
+    except FormatError as error:
+        raise BundleError(error.what, where=where, todo=error.todo) from error

@@ -1,0 +1,123 @@
+"""LiteRT and the older tflite-runtime behind the common seam.
+
+Both have the same Interpreter. tflite-runtime 2.14 imports beside NumPy 2 and then cannot run, so
+`version` looks at NumPy's version too; dynamic-range int8 files it computes silently wrong, so
+variants state the runtimes that they were proven for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import MissingExtraError, RuntimeFailedError
+from edgekit.manifest import ModelFormat, TensorSpec
+from edgekit.runtime.base import Session, Tensor, first_line
+
+
+class LiteRt:
+    """Opens .tflite files with ai-edge-litert."""
+
+    name = "litert"
+    format = ModelFormat.TFLITE
+
+    def version(self) -> str:
+        """Return the installed version, read without importing it; empty when absent."""
+        return _installed("ai-edge-litert")
+
+    def open(self, model: Path, *, threads: int = 1) -> Session:
+        """Load a model file. Raises as `Runtime.open` does."""
+        module = _import("ai_edge_litert.interpreter", "ai-edge-litert", "agent")
+        return _open(module, self.name, model, threads)
+
+
+class TfliteRuntime:
+    """Opens .tflite files with tflite-runtime 2.14."""
+
+    name = "tflite-runtime"
+    format = ModelFormat.TFLITE
+
+    def version(self) -> str:
+        """Return the installed version; empty when absent or beside NumPy 2, where it fails."""
+        if not _installed("numpy").startswith("1."):
+            return ""
+        return _installed("tflite-runtime")
+
+    def open(self, model: Path, *, threads: int = 1) -> Session:
+        """Load a model file. Raises as `Runtime.open` does."""
+        module = _import("tflite_runtime.interpreter", "tflite-runtime", "agent-tflite")
+        return _open(module, self.name, model, threads)
+
+
+class _TfliteSession:
+    provider = "cpu"
+
+    def __init__(self, interpreter: Any, runtime: str, where: str) -> None:  # noqa: ANN401 (untyped library)
+        self._interpreter = interpreter
+        self._runtime = runtime
+        self._where = where
+        self._input_details = interpreter.get_input_details()
+        self._output_details = interpreter.get_output_details()
+
+    @property
+    def runtime(self) -> str:
+        return self._runtime
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return tuple(_spec(d) for d in self._input_details)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return tuple(_spec(d) for d in self._output_details)
+
+    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        try:
+            for detail, tensor in zip(self._input_details, tensors, strict=True):
+                self._interpreter.set_tensor(detail["index"], tensor)
+            self._interpreter.invoke()
+            return [self._interpreter.get_tensor(d["index"]) for d in self._output_details]
+        except (ValueError, RuntimeError) as error:
+            raise RuntimeFailedError(
+                f"inference failed ({first_line(error)})", where=self._where
+            ) from error
+
+
+def _open(module: Any, runtime: str, model: Path, threads: int) -> Session:  # noqa: ANN401 (untyped library)
+    try:
+        interpreter = module.Interpreter(model_path=str(model), num_threads=threads)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise RuntimeFailedError(
+            f"{runtime} refuses it ({first_line(error)})", where=str(model)
+        ) from error
+    return _TfliteSession(interpreter, runtime, str(model))
+
+
+def _import(module: str, package: str, extra: str) -> Any:  # noqa: ANN401 (untyped library)
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise
+        raise MissingExtraError(package, extra) from error
+
+
+def _installed(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _spec(detail: dict[str, Any]) -> TensorSpec:
+    return TensorSpec(
+        name=str(detail["name"]),
+        shape=tuple(int(d) for d in detail["shape"]),
+        dtype=np.dtype(detail["dtype"]).name,
+    )
