@@ -1,0 +1,67 @@
+"""Results of a benchmark as data, and the file they are kept in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgekit import codec
+from edgekit.bench.environment import Environment
+from edgekit.bench.statistics import Ratio, Summary
+from edgekit.errors import StorageError
+
+FORMAT_VERSION = "1.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One candidate under one condition.
+
+    Attributes:
+        question: What the benchmark asks, such as "polls a second".
+        candidate: What was measured: ours, or a baseline by name.
+        condition: Under which circumstances, such as "onnx-int8, 64 connections".
+        summary: The measurements.
+        ratio: Over the baseline of the same condition; None for the baseline itself.
+        numbers: What else was observed.
+        samples: Every measurement, in order.
+    """
+
+    question: str
+    candidate: str
+    condition: str
+    summary: Summary
+    ratio: Ratio | None = None
+    numbers: dict[str, float] = field(default_factory=dict)
+    samples: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFile:
+    """Results of one benchmark with the environment of the run."""
+
+    name: str
+    short: bool
+    environment: Environment
+    results: tuple[Result, ...]
+    format_version: str = FORMAT_VERSION
+
+
+def write_results(
+    path: Path, results: Sequence[Result], *, environment: Environment, short: bool
+) -> ResultFile:
+    """Keep results as JSON; the name is that of the file.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    content = ResultFile(
+        name=path.stem, short=short, environment=environment, results=tuple(results)
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(codec.encode(content) + b"\n")
+    except OSError as error:
+        raise StorageError(f"cannot write ({error.strerror})", where=str(path)) from error
+    return content

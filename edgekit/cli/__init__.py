@@ -1,0 +1,5 @@
+"""The `edgekit` command: parse, one library call, print."""
+
+from edgekit.cli.entry import main
+
+__all__ = ["main"]

@@ -1,0 +1,169 @@
+"""edgekit device: see devices, let new ones in, label them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgekit import codec
+from edgekit.cli.options import AsJson, Server, TokenFile, connect, pairs, seconds
+from edgekit.cli.output import joined, print_json, print_pairs, print_table, say, short, when
+from edgekit.client.wire import DeviceView, NewEnrolmentToken
+from edgekit.errors import StorageError
+from edgekit.protocol import EnrolmentFile
+
+app = typer.Typer(help="See devices, let new ones in, label them.")
+Device = Annotated[str, typer.Argument(help="Id of the device.")]
+
+
+@app.command("list")
+def list_devices(
+    selector: Annotated[str, typer.Option(help="Labels that must match: site=berlin,line=2")] = "",
+    server: Server = "",
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List devices with what they really run."""
+    with connect(server, token_file) as client:
+        devices = list(client.devices(selector))
+    if as_json:
+        return print_json(devices)
+    return print_table(
+        ("device", "runs", "variant", "labels", "last seen"),
+        (
+            (d.id, _runs(d), joined(d.variants), joined(d.labels), when(d.last_seen_at))
+            for d in devices
+        ),
+    )
+
+
+@app.command()
+def show(
+    device: Device, server: Server = "", token_file: TokenFile = None, as_json: AsJson = False
+) -> None:
+    """Show one device: profile, labels, what it runs."""
+    with connect(server, token_file) as client:
+        view = client.device(device)
+    if as_json:
+        return print_json(view)
+    profile = view.profile
+    return print_pairs(
+        (
+            ("device", view.id),
+            ("enrolled", when(view.enrolled_at)),
+            ("last seen", when(view.last_seen_at)),
+            ("runs", _runs(view)),
+            ("committed", joined(view.committed)),
+            ("labels", joined(view.labels)),
+            ("attributes", joined(view.attributes)),
+            ("runtimes", joined(profile.runtimes) if profile else ""),
+            ("machine", f"{profile.arch}, {profile.cpu_count} cores" if profile else ""),
+        )
+    )
+
+
+@app.command()
+def history(
+    device: Device, server: Server = "", token_file: TokenFile = None, as_json: AsJson = False
+) -> None:
+    """Show every deployment of a device and how it ended."""
+    with connect(server, token_file) as client:
+        entries = client.history(device)
+    if as_json:
+        return print_json(entries)
+    return print_table(
+        ("offered", "model", "version", "variant", "kind", "state", "reason", "detail"),
+        (
+            (when(e.offered_at), e.model, e.version, e.variant, e.kind, e.state, e.reason, e.detail)
+            for e in entries
+        ),
+    )
+
+
+@app.command()
+def telemetry(
+    device: Device, server: Server = "", token_file: TokenFile = None, as_json: AsJson = False
+) -> None:
+    """Show what arrived from a device, per model and digest."""
+    with connect(server, token_file) as client:
+        totals = client.telemetry(device)
+    if as_json:
+        return print_json(totals)
+    return print_table(
+        ("model", "digest", "windows", "inferences", "errors", "mean latency ms", "until"),
+        (
+            (
+                t.model,
+                short(t.digest),
+                t.windows,
+                t.inferences,
+                t.errors,
+                t.mean_latency_ms,
+                when(t.last_ended_at),
+            )
+            for t in totals
+        ),
+    )
+
+
+@app.command()
+def enrolment(
+    *,
+    out: Annotated[Path, typer.Option("--out", help="File to carry to the devices.")],
+    uses: Annotated[int, typer.Option(help="How many devices may use it.", min=1)] = 1,
+    life: Annotated[str, typer.Option(help="How long it is valid: 90s, 30m, 1h, 2d.")] = "1d",
+    label: Annotated[list[str] | None, typer.Option(help="key=value for each device.")] = None,
+    server: Server = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Write a file with which devices become known to the server."""
+    wanted = NewEnrolmentToken(uses=uses, life_s=seconds(life), labels=pairs(label or []))
+    with connect(server, token_file) as client:
+        made = client.create_enrolment_token(wanted)
+        file = EnrolmentFile(
+            server=client.server_url, token=made.token, root_sha256=made.root_sha256
+        )
+    _write_private(out, codec.encode(file))
+    say(f"{out}: lets {made.uses} devices in until {when(made.expires_at)} UTC")
+
+
+@app.command()
+def label(
+    device: Device,
+    labels: Annotated[list[str], typer.Argument(help="key=value sets, key= removes.")],
+    server: Server = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Set or remove labels of a device; others stay."""
+    changes = pairs(labels)
+    with connect(server, token_file) as client:
+        merged = {**client.device(device).labels, **changes}
+        kept = {key: value for key, value in merged.items() if value}
+        client.set_labels(device, kept)
+    say(f"{device}: {joined(kept) or 'no labels'}")
+
+
+@app.command()
+def retry(device: Device, server: Server = "", token_file: TokenFile = None) -> None:
+    """Offer a device again what it refused or what failed there."""
+    with connect(server, token_file) as client:
+        client.retry(device)
+    say(f"{device}: may be offered again what failed there")
+
+
+def _runs(device: DeviceView) -> str:
+    return joined(
+        {m: f"{device.committed.get(m, '?')}@{short(d)}" for m, d in device.running.items()}
+    )
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+    except OSError as error:
+        raise StorageError(f"cannot write ({error.strerror})", where=str(path)) from error

@@ -1,0 +1,140 @@
+"""edgekit release: publish bundles as a release, and see what is published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgekit.bundle import open_bundle
+from edgekit.cli.options import (
+    AsJson,
+    PassphraseFile,
+    Server,
+    TokenFile,
+    connect,
+    passphrase,
+    utc_now,
+)
+from edgekit.cli.output import print_json, print_table, say, short, when
+from edgekit.client.wire import ReleaseView
+from edgekit.errors import UsageError
+
+app = typer.Typer(help="Publish releases, list them, withdraw them.")
+Model = Annotated[str, typer.Argument(help="Name of the model.")]
+Version = Annotated[str, typer.Argument(help="Version of the release.")]
+
+
+@app.command()
+def publish(
+    bundles: Annotated[list[Path], typer.Argument(help="Bundles, one a variant, or a folder.")],
+    *,
+    keys: Annotated[Path, typer.Option("--keys", help="Folder of signing keys.")],
+    server: Server = "",
+    token_file: TokenFile = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign bundles of one release and publish them.
+
+    Model and version are those in the bundles. The keys never leave this machine.
+    """
+    from edgekit.client.publishing import publish as publish_release
+    from edgekit.trust.keystore import KeyStore
+
+    files = bundle_files(bundles)
+    manifest = open_bundle(files[0]).manifest
+    with connect(server, token_file) as client:
+        view = publish_release(
+            client,
+            model=manifest.model,
+            version=manifest.version,
+            bundles=files,
+            keystore=KeyStore.open(keys, passphrase(passphrase_file)),
+            now=utc_now(),
+        )
+    _print(view, as_json=as_json)
+
+
+@app.command("list")
+def list_releases(
+    server: Server = "", token_file: TokenFile = None, as_json: AsJson = False
+) -> None:
+    """List every release."""
+    with connect(server, token_file) as client:
+        releases = client.releases()
+    if as_json:
+        return print_json(releases)
+    return print_table(
+        ("model", "version", "state", "variants", "published"),
+        (
+            (
+                r.model,
+                r.version,
+                r.state,
+                ", ".join(v.variant for v in r.variants),
+                when(r.published_at),
+            )
+            for r in releases
+        ),
+    )
+
+
+@app.command()
+def show(
+    model: Model,
+    version: Version,
+    server: Server = "",
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one release with its variants."""
+    with connect(server, token_file) as client:
+        _print(client.release(model, version), as_json=as_json)
+
+
+@app.command()
+def withdraw(
+    model: Model,
+    version: Version,
+    server: Server = "",
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop offering a release; devices that run it keep running it."""
+    with connect(server, token_file) as client:
+        _print(client.withdraw(model, version), as_json=as_json)
+
+
+def bundle_files(paths: list[Path]) -> list[Path]:
+    """Return the bundles among paths; a folder stands for the bundles in it, by name.
+
+    Raises:
+        UsageError: A folder holds none.
+    """
+    files: list[Path] = []
+    for path in paths:
+        found = sorted(path.glob("*.bundle")) if path.is_dir() else [path]
+        if not found:
+            raise UsageError("holds no bundles", where=str(path))
+        files += found
+    return files
+
+
+def _print(release: ReleaseView, *, as_json: bool) -> None:
+    if as_json:
+        return print_json(release)
+    say(f"{release.model} {release.version}: {release.state} at {when(release.published_at)} UTC")
+    return print_table(
+        ("variant", "bytes", "sha256", "runs on"),
+        (
+            (
+                v.variant,
+                v.size,
+                short(v.digest),
+                " or ".join(f"{r.name} >= {r.minimum}" for r in v.requires.runtimes),
+            )
+            for v in release.variants
+        ),
+    )

@@ -1,0 +1,265 @@
+"""The management API of a fleet server, one method an endpoint.
+
+    client = FleetClient("https://fleet.example:8443", token)
+    for device in client.devices():
+        print(device.id, device.running)
+
+Every method raises NetworkError when the server does not answer, and otherwise what the server's
+refusal stands for: RefusedError, ConflictError, TrustError, UsageError, FormatError.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from edgekit.client.connection import Connection
+from edgekit.client.wire import (
+    DeploymentView,
+    DeviceView,
+    EnrolmentToken,
+    Health,
+    HistoryEntry,
+    NewEnrolmentToken,
+    NewRelease,
+    NewRollout,
+    OnlineKeys,
+    PlanRow,
+    ReleaseView,
+    RolloutView,
+    TelemetryTotals,
+    TrustMetadata,
+    TrustView,
+)
+from edgekit.errors import StorageError, UsageError
+
+API = "/api/v1"
+PAGE_DEVICES = 500
+SERVER_VARIABLE = "EDGEKIT_SERVER"
+TOKEN_VARIABLE = "EDGEKIT_TOKEN"  # noqa: S105 (the name of a variable)
+TOKEN_FILE_VARIABLE = "EDGEKIT_TOKEN_FILE"  # noqa: S105 (the name of a variable)
+
+
+def read_token(file: Path) -> str:
+    """Return the token in a file, without the white space around it.
+
+    Raises:
+        StorageError: The file cannot be read.
+        UsageError: It is empty, or no text.
+    """
+    try:
+        token = file.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise StorageError(f"cannot read ({error.strerror})", where=str(file)) from error
+    except UnicodeDecodeError as error:
+        raise UsageError("holds no token", where=str(file)) from error
+    if not token:
+        raise UsageError("is empty", where=str(file), todo="put the admin token into it")
+    return token
+
+
+class FleetClient:
+    """Typed client of one fleet server.
+
+    Args:
+        server_url: Such as "https://fleet.example:8443".
+        token: Admin token, as `edgekit server init` wrote it.
+    """
+
+    def __init__(self, server_url: str, token: str = "") -> None:
+        self._connection = Connection(server_url, token)
+        self.server_url = self._connection.server_url
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Return a client from EDGEKIT_SERVER and EDGEKIT_TOKEN or EDGEKIT_TOKEN_FILE.
+
+        Raises:
+            UsageError: EDGEKIT_SERVER is not set.
+        """
+        values = os.environ if environment is None else environment
+        if not values.get(SERVER_VARIABLE):
+            raise UsageError("no server is named", todo=f"set {SERVER_VARIABLE}")
+        token = values.get(TOKEN_VARIABLE, "")
+        if not token and values.get(TOKEN_FILE_VARIABLE):
+            token = read_token(Path(values[TOKEN_FILE_VARIABLE]))
+        return cls(values[SERVER_VARIABLE], token)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    def health(self) -> Health:
+        """Return what the server says about itself; needs no token."""
+        return self._connection.ask(Health, "GET", f"{API}/health")
+
+    # Devices
+
+    def create_enrolment_token(self, wanted: NewEnrolmentToken) -> EnrolmentToken:
+        """Make a token with which devices may become known; it is shown only here."""
+        return self._connection.ask(EnrolmentToken, "POST", f"{API}/enrolment-tokens", body=wanted)
+
+    def devices(self, selector: str = "") -> Iterator[DeviceView]:
+        """Yield every device, page by page.
+
+        Args:
+            selector: Labels that all must match, "site=berlin,line=2"; empty for all devices.
+        """
+        after = ""
+        while page := self.device_page(selector=selector, after=after):
+            yield from page
+            if page[-1].id == after:
+                return
+            after = page[-1].id
+
+    def device_page(
+        self, *, selector: str = "", after: str = "", limit: int = PAGE_DEVICES
+    ) -> list[DeviceView]:
+        """Return at most `limit` devices whose id comes after `after`."""
+        query: dict[str, str | int] = {"limit": limit}
+        if after:
+            query["after"] = after
+        if selector:
+            query["selector"] = selector
+        return self._connection.ask(list[DeviceView], "GET", f"{API}/devices", query=query)
+
+    def device(self, device: str) -> DeviceView:
+        """Return one device."""
+        return self._connection.ask(DeviceView, "GET", _device(device))
+
+    def history(self, device: str) -> list[HistoryEntry]:
+        """Return every deployment of a device, oldest first."""
+        return self._connection.ask(list[HistoryEntry], "GET", f"{_device(device)}/history")
+
+    def telemetry(self, device: str) -> list[TelemetryTotals]:
+        """Return what arrived from a device, per model, digest and spool."""
+        return self._connection.ask(list[TelemetryTotals], "GET", f"{_device(device)}/telemetry")
+
+    def set_labels(self, device: str, labels: Mapping[str, str]) -> DeviceView:
+        """Replace the labels of a device."""
+        return self._connection.ask(
+            DeviceView, "PUT", f"{_device(device)}/labels", body=dict(labels)
+        )
+
+    def retry(self, device: str) -> list[HistoryEntry]:
+        """Offer a device again what it refused or what failed there; returns its history."""
+        return self._connection.ask(list[HistoryEntry], "POST", f"{_device(device)}/retry")
+
+    # Trust
+
+    def trust(self) -> TrustView:
+        """Return which trust metadata the server serves, and for how long it is valid."""
+        return self._connection.ask(TrustView, "GET", f"{API}/trust")
+
+    def online_keys(self) -> OnlineKeys:
+        """Return the public keys that root metadata has to name for the server."""
+        return self._connection.ask(OnlineKeys, "GET", f"{API}/trust/online-keys")
+
+    def trust_metadata(self, role: str) -> bytes | None:
+        """Return the newest signed metadata of "root", "targets" or a model; None if none."""
+        path = f"{API}/trust/metadata/{quote(role, safe='')}"
+        found = self._connection.find(TrustMetadata, path)
+        return None if found is None else found.metadata.encode()
+
+    def put_root(self, metadata: bytes) -> None:
+        """Hand over new root metadata."""
+        self._put_metadata("root", metadata)
+
+    def put_targets(self, metadata: bytes) -> None:
+        """Hand over new top-level targets metadata."""
+        self._put_metadata("targets", metadata)
+
+    def _put_metadata(self, role: str, metadata: bytes) -> None:
+        body = TrustMetadata(metadata=metadata.decode())
+        self._connection.ask(TrustView, "PUT", f"{API}/trust/{role}", body=body)
+
+    # Releases
+
+    def upload_blob(self, file: Path, *, sha256: str, size: int) -> bool:
+        """Stream a file to the server unless it is there; say whether it was sent."""
+        path = f"{API}/blobs/{sha256}"
+        if self._connection.has(path):
+            return False
+        self._connection.upload(path, file, size=size)
+        return True
+
+    def create_release(self, release: NewRelease) -> ReleaseView:
+        """Publish a release whose bundles were uploaded."""
+        return self._connection.ask(ReleaseView, "POST", f"{API}/releases", body=release)
+
+    def releases(self) -> list[ReleaseView]:
+        """Return every release."""
+        return self._connection.ask(list[ReleaseView], "GET", f"{API}/releases")
+
+    def release(self, model: str, version: str) -> ReleaseView:
+        """Return one release."""
+        return self._connection.ask(ReleaseView, "GET", _release(model, version))
+
+    def withdraw(self, model: str, version: str) -> ReleaseView:
+        """Stop offering a release; devices that run it keep running it."""
+        return self._connection.ask(ReleaseView, "POST", f"{_release(model, version)}/withdraw")
+
+    # Rollouts
+
+    def create_rollout(self, rollout: NewRollout) -> RolloutView:
+        """Start a rollout."""
+        return self._connection.ask(RolloutView, "POST", f"{API}/rollouts", body=rollout)
+
+    def plan_rollout(self, rollout: NewRollout) -> list[PlanRow]:
+        """Return whom a rollout would reach; changes nothing."""
+        return self._connection.ask(list[PlanRow], "POST", f"{API}/rollouts/plan", body=rollout)
+
+    def rollouts(self) -> list[RolloutView]:
+        """Return every rollout."""
+        return self._connection.ask(list[RolloutView], "GET", f"{API}/rollouts")
+
+    def rollout(self, rollout: str) -> RolloutView:
+        """Return one rollout with everything that happened in it."""
+        return self._connection.ask(RolloutView, "GET", _rollout(rollout))
+
+    def deployments(self, rollout: str) -> list[DeploymentView]:
+        """Return the devices of a rollout."""
+        return self._connection.ask(list[DeploymentView], "GET", f"{_rollout(rollout)}/deployments")
+
+    def pause(self, rollout: str) -> RolloutView:
+        """Offer the release to nobody else until `resume`."""
+        return self._connection.ask(RolloutView, "POST", f"{_rollout(rollout)}/pause")
+
+    def resume(self, rollout: str) -> RolloutView:
+        """Go on with a paused or held rollout."""
+        return self._connection.ask(RolloutView, "POST", f"{_rollout(rollout)}/resume")
+
+    def promote(self, rollout: str) -> RolloutView:
+        """Go to the next stage without waiting for the gate."""
+        return self._connection.ask(RolloutView, "POST", f"{_rollout(rollout)}/promote")
+
+    def abort(self, rollout: str) -> RolloutView:
+        """Stop a rollout; devices that run the release go back."""
+        return self._connection.ask(RolloutView, "POST", f"{_rollout(rollout)}/abort")
+
+
+def _device(device: str) -> str:
+    return f"{API}/devices/{quote(device, safe='')}"
+
+
+def _release(model: str, version: str) -> str:
+    return f"{API}/releases/{quote(model, safe='')}/{quote(version, safe='')}"
+
+
+def _rollout(rollout: str) -> str:
+    return f"{API}/rollouts/{quote(rollout, safe='')}"

@@ -1,0 +1,124 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.bundle import write_bundle
+from edgekit.device import Requirements, RuntimeRange
+from edgekit.errors import BundleError, ProofError
+from edgekit.golden import GoldenSamples, check_golden, compute_golden, golden_files, read_golden
+from edgekit.manifest import (
+    GoldenSpec,
+    Lineage,
+    Manifest,
+    ModelFormat,
+    Precision,
+    Preprocessing,
+    Quality,
+    TensorSpec,
+)
+from edgekit.runtime import Tensor
+
+OUTPUTS = tuple(TensorSpec(name=n, shape=(1, 4), dtype="float32") for n in "ab")
+MANIFEST = Manifest(
+    model="digits",
+    version="1.0.0",
+    variant="onnx-fp32",
+    format=ModelFormat.ONNX,
+    precision=Precision.FP32,
+    file="model.onnx",
+    inputs=(TensorSpec(name="x", shape=(1, 1, 2, 2), dtype="float32"),),
+    outputs=OUTPUTS,
+    preprocessing=Preprocessing(height=2, width=2, scale=0.5),
+    requires=Requirements(runtimes=(RuntimeRange(name="onnxruntime"),)),
+    golden=GoldenSpec(count=3, atol=0.1),
+    quality=Quality(
+        metric="top1",
+        samples=1,
+        accuracy=1.0,
+        reference_accuracy=1.0,
+        max_abs_diff=0.0,
+        sqnr_db=200.0,
+        agreement=1.0,
+    ),
+    lineage=Lineage(source="s", digests={}, recipe="fp32", tools={}),
+)
+SAMPLES = list(np.random.default_rng(0).integers(0, 9, (3, 2, 2), dtype=np.uint8))
+
+
+class Arithmetic:
+    """A session of two outputs: the flattened input plus an offset, and its double."""
+
+    runtime = "arithmetic"
+    provider = "cpu"
+    inputs = MANIFEST.inputs
+    outputs = OUTPUTS
+
+    def __init__(self, offset: float = 0.0) -> None:
+        self._offset = offset
+
+    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        flat = tensors[0].reshape(1, -1) + np.float32(self._offset)
+        return [flat, flat * 2]
+
+
+@pytest.fixture
+def golden() -> GoldenSamples:
+    return compute_golden(Arithmetic(), SAMPLES, MANIFEST.preprocessing)
+
+
+def test_golden_samples_hold_raw_inputs_and_every_output(golden: GoldenSamples):
+    assert golden.inputs.dtype == np.uint8
+    assert [o.shape for o in golden.outputs] == [(3, 4), (3, 4)]
+    np.testing.assert_array_equal(golden.outputs[0][1], SAMPLES[1].ravel() * 0.5)
+
+
+def test_golden_samples_survive_the_bundle(tmp_path: Path, golden: GoldenSamples):
+    files = {"model.onnx": b"", **golden_files(golden)}
+    read = read_golden(write_bundle(tmp_path / "a.bundle", MANIFEST, files))
+    np.testing.assert_array_equal(read.inputs, golden.inputs)
+    for got, wanted in zip(read.outputs, golden.outputs, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_the_same_model_reproduces_them(golden: GoldenSamples):
+    assert check_golden(Arithmetic(), golden, MANIFEST) == 0.0
+
+
+def test_a_difference_within_the_tolerance_is_told_and_let_through(golden: GoldenSamples):
+    assert check_golden(Arithmetic(0.04), golden, MANIFEST) == pytest.approx(0.08, rel=1e-4)
+
+
+@pytest.mark.parametrize("offset", [0.06, -0.06, float("nan"), float("inf")])
+def test_a_difference_beyond_the_tolerance_is_refused(golden: GoldenSamples, offset: float):
+    with pytest.raises(ProofError, match=r"digits 1\.0\.0 onnx-fp32: golden sample 0 differs"):
+        check_golden(Arithmetic(offset), golden, MANIFEST)
+
+
+def test_answers_of_another_shape_are_refused(golden: GoldenSamples):
+    shorter = GoldenSamples(inputs=golden.inputs, outputs=tuple(o[:, :3] for o in golden.outputs))
+    with pytest.raises(ProofError):
+        check_golden(Arithmetic(), shorter, MANIFEST)
+
+
+def test_a_bundle_without_its_golden_samples_is_refused(tmp_path: Path):
+    bundle = write_bundle(tmp_path / "a.bundle", MANIFEST, {"model.onnx": b""})
+    with pytest.raises(BundleError, match=r"golden/output\.0\.npy"):
+        read_golden(bundle)
+
+
+def test_fewer_golden_samples_than_promised_are_refused(tmp_path: Path, golden: GoldenSamples):
+    fewer = GoldenSamples(
+        inputs=golden.inputs[:0], outputs=tuple(output[:0] for output in golden.outputs)
+    )
+    files = {"model.onnx": b"", **golden_files(fewer)}
+    with pytest.raises(BundleError, match="golden"):
+        read_golden(write_bundle(tmp_path / "a.bundle", MANIFEST, files))
+
+
+def test_golden_samples_that_are_no_arrays_are_refused(tmp_path: Path, golden: GoldenSamples):
+    files = {"model.onnx": b"", **golden_files(golden), "golden/input.npy": b"no array"}
+    bundle = write_bundle(tmp_path / "a.bundle", MANIFEST, files)
+    with pytest.raises(BundleError, match=r"golden/input\.npy is no array"):
+        read_golden(bundle)
