@@ -1,0 +1,220 @@
+"""The words of a rollout file: stages, gate, and what to do with a verdict.
+
+Holds the values, their defaults and the check of a whole policy. Reads no file: the mapping that
+YAML or JSON gave comes as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from itertools import pairwise
+
+from edgekit.codec import convert
+from edgekit.errors import FormatError, UsageError
+
+MAX_CHOSEN_DEVICES = 1000
+"""A stage by number is chosen and stored; larger stages are shares and are computed."""
+
+
+class GateMode(StrEnum):
+    """What a metric must do to pass the relative test."""
+
+    MUST_NOT_FAIL = "must_not_fail"
+    MUST_PROVE = "must_prove"
+
+
+class OnFail(StrEnum):
+    """What happens to a rollout whose gate says FAIL."""
+
+    ROLL_BACK = "roll_back"
+    PAUSE = "pause"
+
+
+class OnInconclusive(StrEnum):
+    """What happens to a rollout whose gate cannot say."""
+
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """How far a release goes before it is judged. Stages are cumulative.
+
+    Attributes:
+        devices_per_variant: This many devices of each variant on each class of profile.
+        devices: This many devices, spread over variants and sites.
+        percent: Share of all matching devices, in (0, 100]; each variant gets at least one.
+        bake_s: Least time in the stage before it can pass, seconds.
+        timeout_s: Without enough evidence after this time the stage is inconclusive, seconds.
+        min_windows: Windows on the new release that make a device a judged device.
+        min_reporting: Share of the reachable devices of a variant that must be judged, in (0, 1].
+    """
+
+    devices_per_variant: int | None = None
+    devices: int | None = None
+    percent: float | None = None
+    bake_s: float = 1800.0
+    timeout_s: float = 86400.0
+    min_windows: int = 30
+    min_reporting: float = 0.5
+
+    @property
+    def first_look_windows(self) -> int:
+        """Windows from which on a device's mean is used at all: a fifth of `min_windows`."""
+        return max(1, -(-self.min_windows // 5))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatePolicy:
+    """When a stage fails and when it passes.
+
+    Attributes:
+        mode: None chooses by the number of canaries: MUST_PROVE from ten on.
+        max_failed_devices: More failed or silent canaries than this fail the rollout.
+        error_rate_budget: Absolute share of inferences that may be errors, in (0, 1).
+        latency_budget_ms: Largest geometric mean latency of a device, milliseconds; None is none.
+        latency_times_before: Largest multiple of the device's own latency before the swap.
+        margin: Slowdown that is accepted, as a share (0.10 is 10 %).
+        alpha: Chance of a false alarm in one stage and variant, one-sided.
+        looks: Planned looks at the evidence, which share `alpha`.
+    """
+
+    mode: GateMode | None = None
+    max_failed_devices: int = 0
+    error_rate_budget: float = 0.02
+    latency_budget_ms: float | None = None
+    latency_times_before: float = 3.0
+    margin: float = 0.10
+    alpha: float = 0.05
+    looks: int = 5
+
+    @property
+    def alpha_per_look(self) -> float:
+        """One-sided error probability of one planned look (Bonferroni)."""
+        return self.alpha / self.looks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutPolicy:
+    """How a release goes out.
+
+    Attributes:
+        stages: At least one, never shrinking.
+        gate: Judges every stage.
+        on_fail: What FAIL does.
+        on_inconclusive: What INCONCLUSIVE does.
+        partial: True says that the last stage is not meant to reach every device.
+    """
+
+    stages: tuple[Stage, ...]
+    gate: GatePolicy = GatePolicy()
+    on_fail: OnFail = OnFail.ROLL_BACK
+    on_inconclusive: OnInconclusive = OnInconclusive.HOLD
+    partial: bool = False
+
+
+def parse_policy(mapping: Mapping[str, object], where: str) -> RolloutPolicy:
+    """Read a policy from the mapping that a YAML or JSON file holds.
+
+    Args:
+        mapping: The keys of `RolloutPolicy`; `stages` is a list of mappings, `gate` a mapping.
+        where: Name of the file, for the message.
+
+    Raises:
+        UsageError: Unknown key, wrong type, or a value that makes no sense; names the field.
+    """
+    _refuse_unknown_keys(mapping, where)
+    try:
+        policy = convert(mapping, RolloutPolicy, where=where)
+    except FormatError as error:
+        raise UsageError(error.what, where=where) from error
+    check_policy(policy, where)
+    return policy
+
+
+def check_policy(policy: RolloutPolicy, where: str) -> None:
+    """Refuse a policy that cannot be carried out.
+
+    Raises:
+        UsageError: Names the first field that is wrong, and the rule that it breaks.
+    """
+    for problem in _problems(policy):
+        raise UsageError(problem, where=where, todo="correct the rollout file")
+
+
+def _refuse_unknown_keys(mapping: Mapping[str, object], where: str) -> None:
+    parts: list[tuple[str, object, type]] = [("", mapping, RolloutPolicy)]
+    parts.append(("gate.", mapping.get("gate"), GatePolicy))
+    stages = mapping.get("stages")
+    if isinstance(stages, list | tuple):
+        parts += [(f"stages[{i}].", stage, Stage) for i, stage in enumerate(stages)]
+    for prefix, part, kind in parts:
+        if not isinstance(part, Mapping):
+            continue  # the conversion names the wrong type
+        known = {field.name for field in fields(kind)}
+        for key in part:
+            if key not in known:
+                raise UsageError(
+                    f"unknown key '{prefix}{key}'",
+                    where=where,
+                    todo=f"known here: {', '.join(sorted(known))}",
+                )
+
+
+def _problems(policy: RolloutPolicy) -> Iterator[str]:
+    if not policy.stages:
+        yield "stages: at least one is needed"
+        return
+    for index, stage in enumerate(policy.stages):
+        yield from _stage_problems(f"stages[{index}]", stage)
+    yield from _order_problems(policy.stages)
+    if policy.stages[-1].percent != 100 and not policy.partial:
+        yield "stages: the last one must be 'percent: 100', or say 'partial: true'"
+    yield from _gate_problems(policy.gate)
+
+
+def _stage_problems(name: str, stage: Stage) -> Iterator[str]:
+    sizes = (stage.devices_per_variant, stage.devices, stage.percent)
+    if sum(size is not None for size in sizes) != 1:
+        yield f"{name}: exactly one of devices_per_variant, devices, percent is needed"
+    for field, number in (("devices_per_variant", sizes[0]), ("devices", sizes[1])):
+        if number is not None and not 1 <= number <= MAX_CHOSEN_DEVICES:
+            yield f"{name}.{field} must be 1 to {MAX_CHOSEN_DEVICES}, not {number}"
+    if stage.percent is not None and not 0 < stage.percent <= 100:
+        yield f"{name}.percent must be above 0 and at most 100, not {stage.percent:g}"
+    if not 0 <= stage.bake_s < float("inf"):
+        yield f"{name}.bake_s must be a number of seconds from 0, not {stage.bake_s:g}"
+    if not stage.bake_s < stage.timeout_s < float("inf"):
+        yield f"{name}.timeout_s must be more than bake_s ({stage.bake_s:g}), and finite"
+    if stage.min_windows < 1:
+        yield f"{name}.min_windows must be at least 1, because no evidence is never a pass"
+    if not 0 < stage.min_reporting <= 1:
+        yield f"{name}.min_reporting must be above 0 and at most 1, not {stage.min_reporting:g}"
+
+
+def _order_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
+    for index, (before, after) in enumerate(pairwise(stages), start=1):
+        if before.percent is not None and after.percent is None:
+            yield f"stages[{index}]: a stage by number cannot follow a stage by percent"
+        for field in ("devices_per_variant", "devices", "percent"):
+            low, high = getattr(before, field), getattr(after, field)
+            if low is not None and high is not None and high < low:
+                yield f"stages[{index}].{field} is {high:g} after {low:g}: stages never shrink"
+
+
+def _gate_problems(gate: GatePolicy) -> Iterator[str]:
+    rules = (
+        (gate.max_failed_devices >= 0, "max_failed_devices must be 0 or more"),
+        (0 < gate.error_rate_budget < 1, "error_rate_budget must be between 0 and 1"),
+        (
+            gate.latency_budget_ms is None or 0 < gate.latency_budget_ms < float("inf"),
+            "latency_budget_ms must be above 0",
+        ),
+        (1 < gate.latency_times_before < float("inf"), "latency_times_before must be above 1"),
+        (0 <= gate.margin < float("inf"), "margin must be 0 or more"),
+        (0 < gate.alpha < 0.5, "alpha must be between 0 and 0.5"),
+        (1 <= gate.looks <= 100, "looks must be 1 to 100"),
+    )
+    yield from (f"gate.{message}" for holds, message in rules if not holds)

@@ -1,0 +1,306 @@
+"""A release going to devices: the server's brain, without clock, store or network.
+
+`step` is called again and again with fresh evidence; calling it twice with the same arguments
+changes nothing the second time. A stage widens only when its gate says PASS on evidence of every
+variant, or when a person says so. Terminal phases stay.
+
+    SCHEDULED -> RUNNING -> FINISHED
+                 RUNNING -> HELD (gate) | PAUSED (person, or FAIL by policy) -> RUNNING
+    SCHEDULED -> PAUSED (person) -> SCHEDULED
+                 RUNNING | HELD | PAUSED -> ROLLED_BACK (gate says FAIL)
+                 every phase that is not terminal -> ABORTED (person)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from edgekit.verdict import Verdict
+from fleet_server.domain.assignment import Candidate, choose_canaries, takes_part
+from fleet_server.domain.errors import IllegalTransitionError
+from fleet_server.domain.evidence import Evidence
+from fleet_server.domain.gate import judge, looks_due
+from fleet_server.domain.happenings import (
+    Aborted,
+    Finished,
+    Happening,
+    Held,
+    Paused,
+    Promoted,
+    Resumed,
+    RolledBack,
+    RolloutStarted,
+    StageJudged,
+    StageStarted,
+)
+from fleet_server.domain.judgement import Judgement
+from fleet_server.domain.policy import OnFail, RolloutPolicy, Stage, check_policy
+
+
+class Phase(StrEnum):
+    """Where a rollout stands. Stored values are never renamed."""
+
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    HELD = "held"
+    PAUSED = "paused"
+    ROLLED_BACK = "rolled_back"
+    ABORTED = "aborted"
+    FINISHED = "finished"
+
+
+TERMINAL_PHASES = frozenset({Phase.ROLLED_BACK, Phase.ABORTED, Phase.FINISHED})
+UNDONE_PHASES = frozenset({Phase.ROLLED_BACK, Phase.ABORTED})
+"""Devices that run the release because of such a rollout go back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """One release of one model on its way.
+
+    Attributes:
+        id: Its identity, also the seed of the shares.
+        model: Name of the model.
+        version: The release.
+        policy: Stages, gate and reactions; checked when the rollout was made.
+        created_at: UTC; of several rollouts the later is the newer intention.
+        not_before: UTC; it starts at the first step from then on. None: at once.
+        phase: Where it stands.
+        stage_index: The stage it is in, from 0.
+        stage_started_at: UTC; None while the stage waits for `open_stage`.
+        resumed_at: UTC; a stage's timeout counts from here after a person resumed it.
+        looks_taken: Planned looks that this stage used up.
+        chosen: Devices chosen by number, of all stages so far.
+        changed_at: UTC, of the last change of phase or stage.
+    """
+
+    id: str
+    model: str
+    version: str
+    policy: RolloutPolicy
+    created_at: datetime
+    not_before: datetime | None = None
+    phase: Phase = Phase.SCHEDULED
+    stage_index: int = 0
+    stage_started_at: datetime | None = None
+    resumed_at: datetime | None = None
+    looks_taken: int = 0
+    chosen: frozenset[str] = frozenset()
+    changed_at: datetime
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that it is in."""
+        return self.policy.stages[self.stage_index]
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when it never changes again."""
+        return self.phase in TERMINAL_PHASES
+
+    @property
+    def needs_opening(self) -> bool:
+        """True when the stage waits for `open_stage`: nobody new is offered anything."""
+        return self.phase is Phase.RUNNING and self.stage_started_at is None
+
+
+Outcome = tuple[Rollout, tuple[Happening, ...]]
+
+
+def new_rollout(
+    *,
+    rollout_id: str,
+    model: str,
+    version: str,
+    policy: RolloutPolicy,
+    now: datetime,
+    not_before: datetime | None = None,
+) -> Rollout:
+    """Return a scheduled rollout.
+
+    Raises:
+        UsageError: The policy cannot be carried out.
+    """
+    check_policy(policy, f"rollout of {model} {version}")
+    return Rollout(
+        id=rollout_id,
+        model=model,
+        version=version,
+        policy=policy,
+        created_at=now,
+        changed_at=now,
+        not_before=not_before,
+    )
+
+
+def includes(rollout: Rollout, device_id: str) -> bool:
+    """Say whether a matching device takes part in the rollout as far as it is open.
+
+    While the next stage waits for `open_stage`, the stage before it counts.
+    """
+    index = rollout.stage_index - (rollout.stage_started_at is None)
+    if index < 0:
+        return False
+    stage = rollout.policy.stages[index]
+    return takes_part(stage, device_id, rollout_id=rollout.id, chosen=rollout.chosen)
+
+
+def open_stage(rollout: Rollout, candidates: Sequence[Candidate], now: datetime) -> Outcome:
+    """Choose the devices of a stage that waits, and start its clock; else change nothing."""
+    if not rollout.needs_opening:
+        return rollout, ()
+    chosen = choose_canaries(
+        rollout.stage, candidates, rollout_id=rollout.id, now=now, chosen=rollout.chosen
+    )
+    opened = replace(rollout, chosen=chosen, stage_started_at=now, changed_at=now)
+    fresh = tuple(sorted(chosen - rollout.chosen))
+    return opened, (StageStarted(stage=rollout.stage_index, chosen=fresh),)
+
+
+def step(rollout: Rollout, evidence: Evidence, now: datetime) -> Outcome:
+    """Return the rollout after looking at the evidence, and what happened.
+
+    A stage that waits to be opened stays as it is: call `open_stage` when `needs_opening`.
+    HELD and PAUSED never go on by themselves, but a guard-rail that breaks still rolls back.
+    """
+    match rollout.phase:
+        case Phase.SCHEDULED:
+            return _start(rollout, now)
+        case Phase.RUNNING if rollout.stage_started_at is not None:
+            return _step_running(rollout, rollout.stage_started_at, evidence, now)
+        case Phase.HELD | Phase.PAUSED:
+            return _step_waiting(rollout, evidence, now)
+        case _:
+            return rollout, ()
+
+
+def pause(rollout: Rollout, *, by: str, now: datetime, reason: str = "") -> Outcome:
+    """Stop new offers until a person resumes; a paused rollout stays as it is.
+
+    Raises:
+        IllegalTransitionError: It is terminal.
+    """
+    if rollout.phase is Phase.PAUSED:
+        return rollout, ()
+    _refuse_terminal(rollout, "pause")
+    happening = Paused(stage=rollout.stage_index, by=by, reason=reason)
+    return replace(rollout, phase=Phase.PAUSED, changed_at=now), (happening,)
+
+
+def resume(rollout: Rollout, *, by: str, now: datetime) -> Outcome:
+    """Go on with the stage; its timeout and its looks begin anew, its evidence stays.
+
+    Before the first stage opened it is SCHEDULED again, so that `not_before` still holds.
+
+    Raises:
+        IllegalTransitionError: It is neither HELD nor PAUSED nor RUNNING.
+    """
+    if rollout.phase is Phase.RUNNING:
+        return rollout, ()
+    if rollout.phase not in {Phase.HELD, Phase.PAUSED}:
+        raise IllegalTransitionError(rollout.phase, "resume", where=f"rollout {rollout.id}")
+    begun = rollout.stage_index > 0 or rollout.stage_started_at is not None
+    phase = Phase.RUNNING if begun else Phase.SCHEDULED
+    resumed = replace(rollout, phase=phase, resumed_at=now, looks_taken=0, changed_at=now)
+    return resumed, (Resumed(stage=rollout.stage_index, by=by),)
+
+
+def promote(rollout: Rollout, *, by: str, now: datetime) -> Outcome:
+    """End the stage as passed, whatever the gate says: a person answers for it.
+
+    Raises:
+        IllegalTransitionError: It is terminal, not started, or its stage is not open yet.
+    """
+    if rollout.is_terminal or rollout.stage_started_at is None:
+        raise IllegalTransitionError(rollout.phase, "promote", where=f"rollout {rollout.id}")
+    return _next_stage(rollout, now, by=by)
+
+
+def abort(rollout: Rollout, *, by: str, now: datetime, reason: str = "") -> Outcome:
+    """Stop and go back; an aborted rollout stays as it is.
+
+    Raises:
+        IllegalTransitionError: It is FINISHED or ROLLED_BACK.
+    """
+    if rollout.phase is Phase.ABORTED:
+        return rollout, ()
+    _refuse_terminal(rollout, "abort")
+    happening = Aborted(stage=rollout.stage_index, by=by, reason=reason)
+    return replace(rollout, phase=Phase.ABORTED, changed_at=now), (happening,)
+
+
+def _refuse_terminal(rollout: Rollout, verb: str) -> None:
+    if rollout.is_terminal:
+        raise IllegalTransitionError(rollout.phase, verb, where=f"rollout {rollout.id}")
+
+
+def _start(rollout: Rollout, now: datetime) -> Outcome:
+    if rollout.not_before is not None and now < rollout.not_before:
+        return rollout, ()
+    return replace(rollout, phase=Phase.RUNNING, changed_at=now), (RolloutStarted(),)
+
+
+def _step_running(
+    rollout: Rollout, started_at: datetime, evidence: Evidence, now: datetime
+) -> Outcome:
+    gate, stage = rollout.policy.gate, rollout.stage
+    baked = now - started_at >= timedelta(seconds=stage.bake_s)
+    waited_from = rollout.resumed_at or started_at
+    timed_out = now - waited_from >= timedelta(seconds=stage.timeout_s)
+    due = looks_due(gate, stage, evidence, baked=baked)
+    look = due if due > rollout.looks_taken else 0
+    judgement = judge(gate, stage, evidence, look=look, timed_out=timed_out)
+    judged = replace(rollout, looks_taken=max(rollout.looks_taken, look))
+    told: tuple[Happening, ...] = (StageJudged(stage=rollout.stage_index, judgement=judgement),)
+    match judgement.verdict:
+        case Verdict.FAIL:
+            return _fail(judged, judgement, now, told=told)
+        case Verdict.PASS:
+            promoted, happenings = _next_stage(judged, now)
+            return promoted, told + happenings
+        case Verdict.INCONCLUSIVE:
+            held = Held(stage=rollout.stage_index, reason=judgement.sentence)
+            return replace(judged, phase=Phase.HELD, changed_at=now), (*told, held)
+        case Verdict.PENDING:
+            return judged, told if look else ()
+
+
+def _step_waiting(rollout: Rollout, evidence: Evidence, now: datetime) -> Outcome:
+    if rollout.stage_started_at is None or rollout.policy.on_fail is OnFail.PAUSE:
+        return rollout, ()
+    judgement = judge(rollout.policy.gate, rollout.stage, evidence, look=0)
+    if judgement.verdict is not Verdict.FAIL:
+        return rollout, ()
+    told = StageJudged(stage=rollout.stage_index, judgement=judgement)
+    return _fail(rollout, judgement, now, told=(told,))
+
+
+def _fail(
+    rollout: Rollout, judgement: Judgement, now: datetime, *, told: tuple[Happening, ...]
+) -> Outcome:
+    index, reason = rollout.stage_index, judgement.sentence
+    if rollout.policy.on_fail is OnFail.PAUSE:
+        paused = replace(rollout, phase=Phase.PAUSED, changed_at=now)
+        return paused, (*told, Paused(stage=index, reason=reason))
+    back = replace(rollout, phase=Phase.ROLLED_BACK, changed_at=now)
+    return back, (*told, RolledBack(stage=index, reason=reason))
+
+
+def _next_stage(rollout: Rollout, now: datetime, *, by: str = "") -> Outcome:
+    promoted = Promoted(stage=rollout.stage_index, by=by)
+    if rollout.stage_index + 1 == len(rollout.policy.stages):
+        finished = replace(rollout, phase=Phase.FINISHED, changed_at=now)
+        return finished, (promoted, Finished(stage=rollout.stage_index))
+    widened = replace(
+        rollout,
+        phase=Phase.RUNNING,
+        stage_index=rollout.stage_index + 1,
+        stage_started_at=None,
+        resumed_at=None,
+        looks_taken=0,
+        changed_at=now,
+    )
+    return widened, (promoted,)
