@@ -1,0 +1,1 @@
+"""HTTP around the services: parse, call one service, answer. Decides nothing."""

@@ -1,0 +1,55 @@
+"""The whole HTTP application: FastAPI behind the poll's hot path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+import edgekit
+from fleet_server.api import artifacts, ddi, management, publishing, rollouts, tuf
+from fleet_server.api.context import Context
+from fleet_server.api.poll import PollApp
+from fleet_server.api.problems import add_handlers
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def make_app(context: Context, *, lifespan: Lifespan) -> ASGIApp:
+    """Return the application.
+
+    Args:
+        context: Services, board, settings and clock.
+        lifespan: Runs beside it, from start to end.
+    """
+    app = FastAPI(
+        title="EdgeKit fleet server",
+        version=edgekit.__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    add_handlers(app)
+    for router in (
+        management.make_health_router(context),
+        ddi.make_enrolment_router(context),
+        ddi.make_router(context),
+        artifacts.make_router(context),
+        tuf.make_router(context),
+        management.make_trust_router(context),
+        management.make_device_router(context),
+        publishing.make_blob_router(context),
+        publishing.make_release_router(context),
+        rollouts.make_router(context),
+    ):
+        app.include_router(router)
+    return PollApp(
+        app,
+        services=context.services,
+        board=context.board,
+        settings=context.settings,
+        clock=context.clock,
+    )

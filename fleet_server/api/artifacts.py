@@ -1,0 +1,117 @@
+"""Bundles for devices: whole, or a range of one, with validators."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from email.utils import formatdate
+from pathlib import Path
+
+import anyio
+from fastapi import APIRouter, Request, Response
+from starlette.responses import StreamingResponse
+
+from edgekit import codec
+from fleet_server.api.context import CONTROLLER, Context
+from fleet_server.api.ddi_bodies import artifact, artifact_name
+from fleet_server.api.ranges import Span, UnsatisfiableError, parse_range
+from fleet_server.services.errors import NotFoundError
+from fleet_server.services.records import DeploymentRecord, VariantRecord
+
+_CHUNK_BYTES = 1 << 18
+_MD5 = ".MD5SUM"
+
+
+def make_router(context: Context) -> APIRouter:
+    """Return the routes below softwaremodules."""
+    router = APIRouter(prefix=f"{CONTROLLER}{{device_id}}/softwaremodules/{{module}}")
+
+    @router.get("/artifacts")
+    def list_artifacts(request: Request, device_id: str, module: int) -> Response:
+        context.device(request, device_id)
+        record, variant = _allowed(context, device_id, module)
+        listed = [artifact(context.base(request), device_id, record, variant)]
+        return Response(codec.encode(listed), media_type="application/json")
+
+    @router.api_route("/artifacts/{name}", methods=["GET", "HEAD"])
+    def get_artifact(request: Request, device_id: str, module: int, name: str) -> Response:
+        context.device(request, device_id)
+        record, variant = _allowed(context, device_id, module)
+        filename = artifact_name(record)
+        if name == filename + _MD5:
+            return _md5sum(filename, variant)
+        path = context.services.blobs.find(variant.digest)
+        if name != filename or path is None:
+            raise NotFoundError("there is no such artifact", where=str(module))
+        return file_response(request, path, filename=filename, etag=f'"{variant.sha1}"')
+
+    return router
+
+
+def variant_of(context: Context, record: DeploymentRecord) -> VariantRecord:
+    """Return the published variant that a deployment offers.
+
+    Raises:
+        NotFoundError: It is not published any more.
+    """
+    deployment = record.deployment
+    release = context.services.publish.get(deployment.model, deployment.version)
+    variant = release.variant(deployment.variant)
+    if variant is None:
+        raise NotFoundError("there is no such variant", where=str(deployment.id))
+    return variant
+
+
+def file_response(request: Request, path: Path, *, filename: str, etag: str) -> Response:
+    """Return a file, a range of it, or why not (412, 416)."""
+    size = path.stat().st_size
+    modified = formatdate(path.stat().st_mtime, usegmt=True)
+    headers = {
+        "Accept-Ranges": "bytes",
+        "ETag": etag,
+        "Last-Modified": modified,
+        "Content-Disposition": f'attachment;filename="{filename}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    wanted = request.headers.get("if-match")
+    if wanted not in {None, "*", etag}:
+        return Response(status_code=412, headers=headers)
+    asked = request.headers.get("range")
+    if asked is not None and request.headers.get("if-range", etag) not in {etag, modified}:
+        asked = None
+    try:
+        span = parse_range(asked, size) if asked is not None else None
+    except UnsatisfiableError:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size}"})
+    status = 200 if span is None else 206
+    if span is not None:
+        headers["Content-Range"] = f"bytes {span.start}-{span.end}/{size}"
+    span = span or Span(start=0, end=size - 1)
+    headers["Content-Length"] = str(span.length)
+    media_type = "application/octet-stream"
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=media_type)
+    return StreamingResponse(_read(path, span), status, headers, media_type=media_type)
+
+
+async def _read(path: Path, span: Span) -> AsyncIterator[bytes]:
+    left = span.length
+    async with await anyio.open_file(path, "rb") as file:
+        await file.seek(span.start)
+        while left and (chunk := await file.read(min(_CHUNK_BYTES, left))):
+            left -= len(chunk)
+            yield chunk
+
+
+def _allowed(
+    context: Context, device_id: str, module: int
+) -> tuple[DeploymentRecord, VariantRecord]:
+    record = context.services.feedback.offered(device_id, module)
+    return record, variant_of(context, record)
+
+
+def _md5sum(filename: str, variant: VariantRecord) -> Response:
+    return Response(
+        f"{variant.md5}  {filename}",
+        media_type="text/plain",
+        headers={"Content-Disposition": f'attachment;filename="{filename}{_MD5}"'},
+    )

@@ -1,0 +1,87 @@
+"""Answers to polls, ready to be sent, until something about them changes.
+
+In memory, one for each process. What changed is read from the database's numbered list: at once
+after a commit of this process, and every second for those of others. Knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+
+from fleet_server.services.ports import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One device's answer.
+
+    Attributes:
+        token: SHA-256 of the device's token, hex.
+        asked: What the answer depends on besides the device: address and running header.
+        body: The answer.
+        version: Number of the latest change that it knows.
+    """
+
+    token: str
+    asked: tuple[str, bytes | None]
+    body: bytes
+    version: int
+
+
+class Board:
+    """Seats by device id, and who polled since the last flush. Safe from several threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._seats: dict[str, Seat] = {}
+        self._version = -1
+        self._commits = -1
+        self._lock = threading.Lock()
+        self._seen: dict[str, datetime] = {}
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether this process committed something that was not read yet."""
+        return self._commits != self._database.commits
+
+    def find(self, device_id: str) -> Seat | None:
+        """Return a device's answer; None when it has to be made anew."""
+        return self._seats.get(device_id)
+
+    def put(self, device_id: str, seat: Seat) -> None:
+        """Keep an answer, unless a change overtook it."""
+        with self._lock:
+            if seat.version >= self._version:
+                self._seats[device_id] = seat
+
+    def refresh(self) -> None:
+        """Read what changed and forget the answers that it touches."""
+        with self._lock:
+            commits = self._database.commits
+            with self._database.read() as tables:
+                latest = tables.changes.version()
+                changes = tables.changes.since(self._version) if self._version >= 0 else []
+            if self._version < 0 or len(changes) != latest - self._version:
+                self._seats.clear()  # first look, or so far behind that numbers are gone
+            for number, device_id in changes:
+                self._forget(number, device_id)
+            self._version, self._commits = latest, commits
+
+    def mark_seen(self, device_id: str, at: datetime) -> None:
+        """Remember that a device was here."""
+        self._seen[device_id] = at
+
+    def take_seen(self) -> dict[str, datetime]:
+        """Return who was here since the last call."""
+        seen, self._seen = self._seen, {}
+        return seen
+
+    def _forget(self, number: int, device_id: str | None) -> None:
+        if device_id is None:
+            self._seats = {d: s for d, s in self._seats.items() if s.version >= number}
+            return
+        seat = self._seats.get(device_id)
+        if seat is not None and seat.version < number:
+            del self._seats[device_id]

@@ -1,0 +1,92 @@
+"""What every route needs: the services, the clock, and where the server is seen from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from edgekit.protocol import TENANT
+from fleet_server.api.board import Board
+from fleet_server.services.access import authenticate_admin, authenticate_device
+from fleet_server.services.bag import Services
+from fleet_server.services.config import Settings
+from fleet_server.services.errors import TooLargeError, UnknownCallerError
+from fleet_server.services.records import DeviceRecord
+
+CONTROLLER = f"/{TENANT}/controller/v1/"
+TUF = f"/{TENANT}/tuf/metadata/"
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Handed to every router; there are no globals."""
+
+    services: Services
+    board: Board
+    settings: Settings
+    clock: Callable[[], datetime]
+
+    def device(self, request: Request, device_id: str) -> DeviceRecord:
+        """Return the device that sends a request.
+
+        Raises:
+            UnknownCallerError: The token is missing or not this device's.
+        """
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme != "TargetToken" or not token:
+            raise UnknownCallerError("a device token is needed")
+        device = authenticate_device(self.services.database, device_id, token)
+        self.board.mark_seen(device_id, self.clock())
+        return device
+
+    def admin(self, request: Request) -> str:
+        """Return the name of the administrator who sends a request.
+
+        Raises:
+            UnknownCallerError: The token is missing or unknown.
+        """
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise UnknownCallerError(
+                "a token is needed", todo="send it as 'Authorization: Bearer <token>'"
+            )
+        return authenticate_admin(self.services.database, token.strip())
+
+    def base(self, request: Request) -> str:
+        """Return the address by which the caller reaches this server, without a final slash."""
+        headers = [(k.lower(), v) for k, v in request.headers.raw]
+        return base_url(headers, request.url.scheme, behind_proxy=self.settings.behind_proxy)
+
+
+def base_url(headers: Headers, scheme: str, *, behind_proxy: bool) -> str:
+    """Return the address that a request was sent to; a proxy is believed only if there is one."""
+    found = dict(headers)
+    host = found.get(b"host", b"localhost")
+    if behind_proxy:
+        host = found.get(b"x-forwarded-host", host)
+        scheme = found.get(b"x-forwarded-proto", scheme.encode()).decode("latin-1")
+    return f"{scheme}://{host.decode('latin-1')}"
+
+
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        TooLargeError: It is larger than `limit` bytes.
+    """
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise TooLargeError(f"the body is larger than {limit} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+__all__ = ["CONTROLLER", "TUF", "Context", "base_url", "read_body", "run_in_threadpool"]

@@ -1,0 +1,169 @@
+"""What devices call besides the poll: hawkBit's DDI v1 and EdgeKit's additions.
+
+Success is exactly 200, because that is all that some clients take for one.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+
+from fastapi import APIRouter, Request, Response
+
+from edgekit import codec
+from edgekit.device import DeviceProfile
+from edgekit.errors import FormatError, UsageError
+from edgekit.protocol import EnrolRequest, Feedback, TelemetryBatch
+from fleet_server.api.artifacts import variant_of
+from fleet_server.api.context import CONTROLLER, Context, read_body, run_in_threadpool
+from fleet_server.api.ddi_bodies import deployment_base
+from fleet_server.services.attributes import Mode
+from fleet_server.services.errors import TooLargeError
+
+MAX_BODY_BYTES = 1 << 20
+MAX_BATCH_BYTES = 4 << 20
+MAX_UNPACKED_BYTES = 16 << 20
+_AUTO_ZLIB_OR_GZIP = 47
+_ENCODINGS = {"gzip", "x-gzip", "deflate", "zlib"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigData:
+    """DDI: body of PUT configData."""
+
+    data: dict[str, str | None] = field(default_factory=dict)
+    mode: Mode = Mode.MERGE
+
+
+def unpack(body: bytes, encoding: str) -> bytes:
+    """Undo a Content-Encoding, bounded.
+
+    Raises:
+        FormatError: Unknown encoding, damaged or cut off.
+        TooLargeError: It would become larger than 16 MiB.
+    """
+    if encoding in {"", "identity"}:
+        return body
+    if encoding not in _ENCODINGS:
+        raise FormatError("unknown Content-Encoding", where="telemetry")
+    unpacker = zlib.decompressobj(wbits=_AUTO_ZLIB_OR_GZIP)
+    try:
+        unpacked = unpacker.decompress(body, MAX_UNPACKED_BYTES)
+    except zlib.error as error:
+        raise FormatError("the body is not compressed as it says", where="telemetry") from error
+    if unpacker.unconsumed_tail:
+        raise TooLargeError("the body unpacks to more than allowed", where="telemetry")
+    if not unpacker.eof:
+        raise FormatError("the compressed body is cut off", where="telemetry")
+    return unpacked
+
+
+def _json(value: object) -> Response:
+    return Response(codec.encode(value), media_type="application/json")
+
+
+def make_router(context: Context) -> APIRouter:
+    """Return the routes of one device."""
+    router = APIRouter(prefix=f"{CONTROLLER}{{device_id}}")
+    _add_deployments(router, context)
+    _add_cancels(router, context)
+    _add_reports(router, context)
+    return router
+
+
+def make_enrolment_router(context: Context) -> APIRouter:
+    """Return the one route that a device may call before it has a token."""
+    router = APIRouter(prefix="/api/v1")
+
+    @router.post("/enrol")
+    async def enrol(request: Request) -> Response:
+        body = await read_body(request, limit=MAX_BODY_BYTES)
+        wanted = codec.decode(body, EnrolRequest, where="enrolment")
+        enrolled = await run_in_threadpool(
+            lambda: context.services.enrolment.enrol(wanted, now=context.clock())
+        )
+        return _json(enrolled)
+
+    return router
+
+
+def _add_deployments(router: APIRouter, context: Context) -> None:
+    feedback = context.services.feedback
+
+    @router.get("/deploymentBase/{action}")
+    def get_deployment(request: Request, device_id: str, action: int) -> Response:
+        context.device(request, device_id)
+        record = feedback.fetch(device_id, action)
+        variant = variant_of(context, record)
+        return _json(deployment_base(context.base(request), device_id, record, variant))
+
+    @router.get("/installedBase/{action}")
+    def get_installed(request: Request, device_id: str, action: int) -> Response:
+        context.device(request, device_id)
+        record = feedback.installed(device_id, action)
+        variant = variant_of(context, record)
+        return _json(deployment_base(context.base(request), device_id, record, variant))
+
+    @router.post("/deploymentBase/{action}/feedback")
+    async def post_feedback(request: Request, device_id: str, action: int) -> Response:
+        await run_in_threadpool(context.device, request, device_id)
+        body = await read_body(request, limit=MAX_BODY_BYTES)
+        said = codec.decode(body, Feedback, where="feedback")
+        await run_in_threadpool(
+            lambda: feedback.report(device_id, action, said, now=context.clock())
+        )
+        return Response()
+
+
+def _add_cancels(router: APIRouter, context: Context) -> None:
+    feedback = context.services.feedback
+
+    @router.get("/cancelAction/{action}")
+    def get_cancel(request: Request, device_id: str, action: int) -> Response:
+        context.device(request, device_id)
+        number = str(feedback.cancelled(device_id, action).deployment.id)
+        return _json({"id": number, "cancelAction": {"stopId": number}})
+
+    @router.post("/cancelAction/{action}/feedback")
+    async def post_cancel_feedback(request: Request, device_id: str, action: int) -> Response:
+        await run_in_threadpool(context.device, request, device_id)
+        body = await read_body(request, limit=MAX_BODY_BYTES)
+        said = codec.decode(body, Feedback, where="feedback")
+        done = await run_in_threadpool(feedback.report_cancel, device_id, action, said)
+        return Response(status_code=200 if done else 405)
+
+
+def _add_reports(router: APIRouter, context: Context) -> None:
+    services = context.services
+
+    @router.put("/configData")
+    async def put_config_data(request: Request, device_id: str) -> Response:
+        await run_in_threadpool(context.device, request, device_id)
+        body = await read_body(request, limit=MAX_BODY_BYTES)
+        said = codec.decode(body, ConfigData, where="configData")
+        if not said.data:
+            raise UsageError("there is no attribute", where="configData")
+        await run_in_threadpool(services.fleet.report_attributes, device_id, said.data, said.mode)
+        return Response()
+
+    @router.put("/profile")
+    async def put_profile(request: Request, device_id: str) -> Response:
+        await run_in_threadpool(context.device, request, device_id)
+        body = await read_body(request, limit=MAX_BODY_BYTES)
+        profile = codec.decode(body, DeviceProfile, where="profile")
+        await run_in_threadpool(services.fleet.report_profile, device_id, profile)
+        return Response()
+
+    @router.post("/telemetry")
+    async def post_telemetry(request: Request, device_id: str) -> Response:
+        await run_in_threadpool(context.device, request, device_id)
+        body = await read_body(request, limit=MAX_BATCH_BYTES)
+        encoding = request.headers.get("content-encoding", "").strip().lower()
+        receipt = await run_in_threadpool(_store, context, device_id, unpack(body, encoding))
+        return _json(receipt)
+
+
+def _store(context: Context, device_id: str, body: bytes) -> object:
+    received_at = context.clock()
+    batch = codec.decode(body, TelemetryBatch, where="telemetry")
+    return context.services.telemetry.store(device_id, batch, received_at=received_at)

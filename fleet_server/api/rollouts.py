@@ -1,0 +1,63 @@
+"""The management API, part three: rollouts."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Request
+
+from edgekit.client.wire import DeploymentView, NewRollout, PlanRow, RolloutView
+from fleet_server.api.context import Context
+from fleet_server.api.management import PREFIX
+from fleet_server.services.views import deployment_view, rollout_view
+
+
+def make_router(context: Context) -> APIRouter:
+    """Return what people do with rollouts."""
+    router = APIRouter(prefix=f"{PREFIX}/rollouts", dependencies=[Depends(context.admin)])
+    rollouts, database = context.services.rollouts, context.services.database
+
+    def view(rollout_id: str) -> RolloutView:
+        record = rollouts.get(rollout_id)
+        with database.read() as tables:
+            counts = tables.deployments.counts(rollout_id)
+            happenings = tables.rollouts.happenings(rollout_id)
+        return rollout_view(record, counts, happenings)
+
+    @router.post("")
+    def post_rollout(body: NewRollout) -> RolloutView:
+        """Start a rollout."""
+        return view(rollouts.start(body, now=context.clock()).rollout.id)
+
+    @router.post("/plan")
+    def post_plan(body: NewRollout) -> list[PlanRow]:
+        """Say what a rollout would reach; starts nothing."""
+        return rollouts.plan(body, now=context.clock())
+
+    @router.get("")
+    def get_rollouts() -> list[RolloutView]:
+        """Return every rollout, oldest first, without what happened."""
+        with database.read() as tables:
+            return [
+                rollout_view(record, tables.deployments.counts(record.rollout.id), ())
+                for record in tables.rollouts.all()
+            ]
+
+    @router.get("/{rollout_id}")
+    def get_rollout(rollout_id: str) -> RolloutView:
+        """Return a rollout with what happened."""
+        return view(rollout_id)
+
+    @router.get("/{rollout_id}/deployments")
+    def get_deployments(rollout_id: str) -> list[DeploymentView]:
+        """Return the devices of a rollout."""
+        rollouts.get(rollout_id)
+        with database.read() as tables:
+            return [deployment_view(d) for d in tables.deployments.of_rollout(rollout_id)]
+
+    @router.post("/{rollout_id}/{verb}")
+    def post_verb(request: Request, rollout_id: str, verb: str) -> RolloutView:
+        """Pause, resume, promote or abort."""
+        by = context.admin(request)
+        rollouts.steer(rollout_id, verb, by=by, now=context.clock())
+        return view(rollout_id)
+
+    return router

@@ -1,0 +1,72 @@
+"""`edgekit server`: make a server's folder, and run it. Heavy imports live inside the commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="server",
+    help="The fleet server: make its folder, and run it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+_Data = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the server.")]
+
+
+@app.command()
+def init(
+    data: _Data,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Make a server's folder: database, online keys, and a token for you."""
+    from fleet_server.main import initialise
+    from fleet_server.services.config import load_config
+
+    made = initialise(load_config(data, {}))
+    if as_json:
+        typer.echo(json.dumps({"data": str(made.data), "admin_token": str(made.admin_token)}))
+        return
+    typer.echo(f"server folder: {made.data}")
+    typer.echo(f"your token is in: {made.admin_token} (keep it secret)")
+    typer.echo(f"next: edgekit server run {made.data}")
+
+
+@app.command()
+def run(
+    data: _Data,
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port; 0 for any free one. [8080]")] = None,
+    behind_proxy: Annotated[
+        bool | None,
+        typer.Option("--behind-proxy", help="A proxy that ends TLS stands in front."),
+    ] = None,
+    poll_interval: Annotated[
+        float | None, typer.Option(help="How often devices are told to come, seconds. [300]")
+    ] = None,
+    tick: Annotated[
+        float | None, typer.Option(help="How often rollouts are stepped, seconds. [2]")
+    ] = None,
+    log_json: Annotated[
+        bool | None, typer.Option("--log-json", help="Log JSON, one object a line.")
+    ] = None,
+) -> None:
+    """Serve devices and people until SIGTERM. Arguments win over DATA/server.toml."""
+    from fleet_server.main import run as serve
+    from fleet_server.services.config import load_config
+
+    overrides: dict[str, object] = {
+        "host": host,
+        "port": port,
+        "behind_proxy": behind_proxy,
+        "poll_interval_s": poll_interval,
+        "tick_s": tick,
+        "log_json": log_json,
+    }
+    serve(load_config(data, overrides))

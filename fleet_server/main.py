@@ -1,0 +1,184 @@
+"""Composition root of the server: binds ports to adapters, owns the clock, runs uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from edgekit import log
+from edgekit.errors import ConflictError, PortInUseError, StorageError, UsageError
+from edgekit.trust.durable import write_durably
+from edgekit.trust.online import OnlineKeys
+from fleet_server.api.app import make_app
+from fleet_server.api.board import Board
+from fleet_server.api.context import Context
+from fleet_server.scheduler import Scheduler
+from fleet_server.services.access import add_admin
+from fleet_server.services.bag import Services, make_services
+from fleet_server.services.config import ServerConfig
+from fleet_server.services.trust import TrustService
+from fleet_server.store.blobs import FolderBlobs
+from fleet_server.store.database import SqlDatabase
+
+logger = logging.getLogger(__name__)
+
+_FLUSH_S = 1.0
+_GRACE_S = 5
+_IN_USE = {errno.EADDRINUSE}
+
+
+def utc_now() -> datetime:
+    """Return the current time. The only clock of the server."""
+    return datetime.now(UTC)  # noqa: TID251 (the composition root owns the clock)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Initialised:
+    """What `server init` made."""
+
+    data: Path
+    admin_token: Path
+
+
+def initialise(config: ServerConfig) -> Initialised:
+    """Make a server's folder: database, online keys, and the first administrator's token.
+
+    Raises:
+        ConflictError: There is a server already; nothing was changed.
+        StorageError: The folder cannot be written.
+    """
+    if config.admin_token.exists():
+        raise ConflictError("there is a server already", where=str(config.data))
+    try:
+        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        config.data.chmod(0o700)
+    except OSError as error:
+        raise StorageError(f"cannot be made ({error.strerror})", where=str(config.data)) from error
+    OnlineKeys.create(config.online_keys)
+    FolderBlobs(config.blobs)
+    database = SqlDatabase.open(config.database_url)
+    try:
+        database.migrate()
+        token = add_admin(database, "admin", now=utc_now())
+    finally:
+        database.close()
+    write_durably(config.admin_token, f"{token}\n".encode(), mode=0o600)
+    return Initialised(data=config.data, admin_token=config.admin_token)
+
+
+def create_app(config: ServerConfig) -> ASGIApp:
+    """Return the application over an initialised folder; the database is brought up to date.
+
+    Raises:
+        UsageError: The folder holds no server.
+        StorageError: The database cannot be opened.
+    """
+    if not config.admin_token.exists():
+        raise UsageError(
+            "there is no server in this folder",
+            where=str(config.data),
+            todo=f"run: edgekit server init {config.data}",
+        )
+    database = SqlDatabase.open(config.database_url)
+    database.migrate()
+    trust = TrustService(config.trust, OnlineKeys.open(config.online_keys))
+    services = make_services(database, FolderBlobs(config.blobs), trust, config.settings)
+    board = Board(database)
+    context = Context(services=services, board=board, settings=config.settings, clock=utc_now)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001 (signature of FastAPI)
+        await asyncio.to_thread(board.refresh)
+        scheduler = Scheduler(services, tick_s=config.settings.tick_s, clock=utc_now)
+        tasks = [asyncio.create_task(scheduler.run()), asyncio.create_task(_flush(board, services))]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            await asyncio.to_thread(services.fleet.seen, board.take_seen())
+            database.close()
+
+    return make_app(context, lifespan=lifespan)
+
+
+def run(config: ServerConfig) -> None:
+    """Serve until SIGTERM or SIGINT; requests that began are answered.
+
+    Raises:
+        PortInUseError: Another process listens there; nothing was changed.
+        UsageError: The folder holds no server.
+    """
+    settings = config.settings
+    log.set_up(as_json=settings.log_json)
+    listener = listen(settings.host, settings.port)
+    try:
+        app = create_app(config)
+        host, port = listener.getsockname()[:2]
+        fields = {"address": f"http://{host}:{port}", "data": config.data}
+        logger.info("server listens", extra={"fields": fields})
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                loop="uvloop",
+                access_log=False,
+                log_config=None,
+                log_level="warning",
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_S,
+                proxy_headers=False,
+                lifespan="on",
+            )
+        )
+        server.run(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket, before anything else is touched.
+
+    Raises:
+        PortInUseError: Another process listens there.
+        UsageError: There is no such address here.
+    """
+    where = f"{host}:{port}"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        if isinstance(error, socket.gaierror) or error.errno not in _IN_USE:
+            raise UsageError(f"cannot listen ({error.strerror})", where=where) from error
+        raise PortInUseError(
+            "another process listens there", where=where, todo="stop it, or choose another --port"
+        ) from error
+    return listener
+
+
+async def _flush(board: Board, services: Services) -> None:
+    """Every second: store who polled, and read what other processes changed."""
+    while True:
+        await asyncio.sleep(_FLUSH_S)
+        try:
+            await asyncio.to_thread(services.fleet.seen, board.take_seen())
+            await asyncio.to_thread(board.refresh)
+        except StorageError as error:
+            logger.error("flush failed", extra={"fields": {"error": str(error)}})  # noqa: TRY400 (one clear line)

@@ -1,0 +1,57 @@
+"""All use cases over one database, made once by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fleet_server.services.checkin import CheckInService
+from fleet_server.services.config import Settings
+from fleet_server.services.enrolment import EnrolmentService
+from fleet_server.services.evidence import EvidenceTimes
+from fleet_server.services.feedback import FeedbackService
+from fleet_server.services.fleet import FleetService
+from fleet_server.services.fleet_plan import PlanCache
+from fleet_server.services.ports import Blobs, Database
+from fleet_server.services.publish import PublishService
+from fleet_server.services.rollouts import RolloutService
+from fleet_server.services.telemetry import TelemetryService
+from fleet_server.services.trust import TrustService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the API and the scheduler call."""
+
+    database: Database
+    blobs: Blobs
+    trust: TrustService
+    enrolment: EnrolmentService
+    fleet: FleetService
+    publish: PublishService
+    checkin: CheckInService
+    feedback: FeedbackService
+    telemetry: TelemetryService
+    rollouts: RolloutService
+
+
+def make_services(
+    database: Database, blobs: Blobs, trust: TrustService, settings: Settings
+) -> Services:
+    """Put the use cases together; reads and writes nothing."""
+    plans = PlanCache()
+    times = EvidenceTimes(
+        baseline_s=settings.baseline_s,
+        interval_s=max(settings.poll_interval_s, settings.least_interval_s),
+    )
+    return Services(
+        database=database,
+        blobs=blobs,
+        trust=trust,
+        enrolment=EnrolmentService(database, trust),
+        fleet=FleetService(database, plans),
+        publish=PublishService(database, trust, blobs),
+        checkin=CheckInService(database, plans, poll_interval_s=settings.poll_interval_s),
+        feedback=FeedbackService(database),
+        telemetry=TelemetryService(database),
+        rollouts=RolloutService(database, plans, times),
+    )

@@ -1,0 +1,267 @@
+"""What one device should do next: the answer to a poll, and at most one offer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from fleet_server.domain.deployment import (
+    Deployment,
+    DeploymentEvent,
+    DeploymentKind,
+    DeploymentState,
+    apply,
+)
+from fleet_server.domain.goal import Goal, find_goal
+from fleet_server.services.errors import NotFoundError
+from fleet_server.services.fleet_plan import (
+    KEPT_STATES,
+    FleetPlan,
+    PlanCache,
+    history_of,
+    rollouts_of,
+)
+from fleet_server.services.ports import Database, Tables
+from fleet_server.services.records import DeploymentRecord, DeviceRecord, VariantRecord
+
+logger = logging.getLogger(__name__)
+
+_POLLS_TO_CANCEL = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollAnswer:
+    """What a poll says.
+
+    Attributes:
+        action: Deployment to carry out; None for none.
+        cancel: Deployment to give up; None for none.
+        attributes_wanted: The device shall report its attributes.
+        token_sha256: Digest of the device's token as of this answer.
+        version: Number of the latest change that the answer knows.
+    """
+
+    action: int | None
+    cancel: int | None
+    attributes_wanted: bool
+    token_sha256: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A bundle that a device shall get, and why."""
+
+    model: str
+    version: str
+    variant: VariantRecord
+    goal: Goal
+
+
+class CheckInService:
+    """Answers polls whose answer may have changed."""
+
+    def __init__(self, database: Database, plans: PlanCache, *, poll_interval_s: float) -> None:
+        self._database = database
+        self._plans = plans
+        self._patience = timedelta(seconds=_POLLS_TO_CANCEL * poll_interval_s)
+
+    def poll(
+        self, device_id: str, running: Mapping[str, str] | None, *, now: datetime
+    ) -> PollAnswer:
+        """Record what the device runs, and return what it should do.
+
+        A new offer and whatever else changed is durable on return.
+
+        Args:
+            device_id: An authenticated device.
+            running: Model to digest as it says; None if it cannot say.
+            now: Current time, UTC.
+
+        Raises:
+            NotFoundError: The device is gone.
+        """
+        with self._database.read() as tables:
+            visit = self._visit(tables, device_id, running, now=now)
+        if visit.changes:
+            with self._database.write() as tables:
+                visit = self._visit(tables, device_id, running, now=now)
+                visit = visit.save(tables, now=now)
+        return visit.answer
+
+    def _visit(
+        self,
+        tables: Tables,
+        device_id: str,
+        running: Mapping[str, str] | None,
+        *,
+        now: datetime,
+    ) -> _Visit:
+        stored = tables.devices.get(device_id)
+        if stored is None:
+            raise NotFoundError("there is no such device", where=device_id)
+        device = stored
+        if running is not None:
+            device = replace(stored, running=dict(running), speaks_running=True)
+        deployments = tables.deployments.of_device(device_id)
+        plan = self._plans.get(tables)
+        current = next((d for d in deployments if d.is_open), None)
+        taken_back = current is not None and is_obsolete(device, current, deployments, plan)
+        cancelling = next((d for d in deployments if d.cancelling), None)
+        waits = cancelling is not None and now - cancelling.deployment.changed_at < self._patience
+        free = (current is None or taken_back) and not waits
+        return _Visit(
+            stored=stored,
+            device=device,
+            current=current,
+            taken_back=taken_back,
+            cancelling=cancelling,
+            waits=waits,
+            offer=next_offer(device, deployments, plan) if free else None,
+            version=tables.changes.version(),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Visit:
+    """One poll, thought through."""
+
+    stored: DeviceRecord
+    device: DeviceRecord
+    current: DeploymentRecord | None
+    taken_back: bool
+    cancelling: DeploymentRecord | None
+    waits: bool
+    offer: Offer | None
+    version: int
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is to be stored."""
+        gave_up = self.cancelling is not None and not self.waits
+        return self.device != self.stored or self.taken_back or gave_up or self.offer is not None
+
+    @property
+    def answer(self) -> PollAnswer:
+        """What the device is told."""
+        return PollAnswer(
+            action=self.current.deployment.id if self.current else None,
+            cancel=self.cancelling.deployment.id if self.cancelling and self.waits else None,
+            attributes_wanted=self.device.attributes_wanted,
+            token_sha256=self.device.token_sha256,
+            version=self.version,
+        )
+
+    def save(self, tables: Tables, *, now: datetime) -> _Visit:
+        """Store what changed; returns the visit as it is then."""
+        current, cancelling, waits = self.current, self.cancelling, self.waits
+        if self.device != self.stored:
+            tables.devices.put(self.device)
+        if cancelling is not None and not waits:
+            tables.deployments.put(replace(cancelling, cancelling=False))
+            cancelling = None
+        offer = self.offer
+        if current is not None and self.taken_back:
+            taken = _take_back(current, now=now)
+            tables.deployments.put(taken)
+            current = None
+            if taken.cancelling:
+                cancelling, waits, offer = taken, True, None
+        if offer is not None:
+            current = tables.deployments.add(_offered(self.device.id, offer, now=now))
+            _log_offer(current)
+        tables.changes.record(self.device.id)
+        version = tables.changes.version()
+        return replace(self, current=current, cancelling=cancelling, waits=waits, version=version)
+
+
+def is_obsolete(
+    device: DeviceRecord,
+    current: DeploymentRecord,
+    deployments: Sequence[DeploymentRecord],
+    plan: FleetPlan,
+) -> bool:
+    """Say whether an offer that goes on should be taken back.
+
+    One that the device runs already, on trial or not, is never taken back: its end is awaited.
+    """
+    offered = current.deployment
+    if offered.state not in {DeploymentState.OFFERED, DeploymentState.DOWNLOADING}:
+        return False
+    history = history_of(device, offered.model, deployments, plan)
+    if history.running == offered.version:
+        return False
+    rollouts = rollouts_of(plan.rollouts_for(device, offered.model))
+    goal = find_goal(history, rollouts, plan.states(offered.model))
+    return goal.version != offered.version
+
+
+def next_offer(
+    device: DeviceRecord, deployments: Sequence[DeploymentRecord], plan: FleetPlan
+) -> Offer | None:
+    """Return the first thing that the device should change; None when all is as it should be."""
+    for model in plan.models_for(device):
+        history = history_of(device, model, deployments, plan)
+        goal = find_goal(history, rollouts_of(plan.rollouts_for(device, model)), plan.states(model))
+        if goal.alert:
+            fields = {"device": device.id, "model": model, "alert": goal.alert}
+            logger.warning("device needs attention", extra={"fields": fields})
+        if goal.version is None:
+            continue
+        variant = _variant_for(device, model, goal, deployments, plan)
+        if variant is not None and device.running.get(model) != variant.digest:
+            return Offer(model=model, version=goal.version, variant=variant, goal=goal)
+    return None
+
+
+def _variant_for(
+    device: DeviceRecord,
+    model: str,
+    goal: Goal,
+    deployments: Sequence[DeploymentRecord],
+    plan: FleetPlan,
+) -> VariantRecord | None:
+    """Going back means back to the very bundle that the device had, where that is known."""
+    version = goal.version or ""
+    if goal.kind is DeploymentKind.ROLLBACK:
+        for record in reversed(deployments):
+            had = record.deployment
+            if (had.model, had.version) == (model, version) and had.state in KEPT_STATES:
+                release = plan.releases.get((model, version))
+                return release.variant(had.variant) if release else None
+    return plan.pick(model, version, device)
+
+
+def _take_back(record: DeploymentRecord, *, now: datetime) -> DeploymentRecord:
+    withdrawn = apply(record.deployment, DeploymentEvent.WITHDRAW, now=now)
+    return replace(record, deployment=withdrawn, ended_at=now, cancelling=record.retrieved)
+
+
+def _offered(device_id: str, offer: Offer, *, now: datetime) -> DeploymentRecord:
+    return DeploymentRecord(
+        deployment=Deployment(
+            id=0,
+            device_id=device_id,
+            rollout_id=offer.goal.rollout_id,
+            model=offer.model,
+            version=offer.version,
+            variant=offer.variant.variant,
+            kind=offer.goal.kind,
+            offered_at=now,
+            changed_at=now,
+        ),
+        digest=offer.variant.digest,
+    )
+
+
+def _log_offer(record: DeploymentRecord) -> None:
+    offered = record.deployment
+    fields = {
+        "action": offered.id,
+        "device": offered.device_id,
+        "kind": offered.kind.value,
+        "release": f"{offered.model} {offered.version} {offered.variant}",
+    }
+    logger.info("deployment offered", extra={"fields": fields})

@@ -1,0 +1,126 @@
+"""What an operator may set: one frozen dataclass, defaults here, then server.toml, then arguments.
+
+Reads DATA/server.toml; everything else of a server's folder is found by name below `data`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from edgekit import codec
+from edgekit.errors import FormatError, UsageError
+
+CONFIG_FILE = "server.toml"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What server.toml may hold.
+
+    Attributes:
+        host: Address to listen on.
+        port: TCP port; 0 takes any free one.
+        behind_proxy: A proxy that ends TLS stands in front; needed beyond loopback.
+        database: SQLAlchemy address; empty is a SQLite file in the server's folder.
+        poll_interval_s: How often devices are told to come.
+        least_interval_s: A device is silent after three polling intervals, counted as at least
+            this long each: an update keeps a device busy.
+        tick_s: How often rollouts are stepped.
+        baseline_s: How far back before a swap a device's windows are its baseline.
+        max_bundle_bytes: Largest blob that is taken.
+        log_json: Log as one JSON object a line.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    behind_proxy: bool = False
+    database: str = ""
+    poll_interval_s: float = 300.0
+    least_interval_s: float = 10.0
+    tick_s: float = 2.0
+    baseline_s: float = 3600.0
+    max_bundle_bytes: int = 1 << 30
+    log_json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """A server's folder and its settings.
+
+    Attributes:
+        data: Folder of the server, mode 0700.
+        settings: From server.toml and arguments.
+    """
+
+    data: Path
+    settings: Settings = Settings()
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy address of the database."""
+        return self.settings.database or f"sqlite:///{self.data / 'fleet.sqlite'}"
+
+    @property
+    def blobs(self) -> Path:
+        """Folder of bundles, by digest."""
+        return self.data / "blobs"
+
+    @property
+    def trust(self) -> Path:
+        """Folder of signed metadata."""
+        return self.data / "trust"
+
+    @property
+    def online_keys(self) -> Path:
+        """Folder of the server's own keys."""
+        return self.data / "keys"
+
+    @property
+    def admin_token(self) -> Path:
+        """File that `server init` writes the first administrator's token to."""
+        return self.data / "admin.token"
+
+
+def load_config(data: Path, overrides: Mapping[str, object]) -> ServerConfig:
+    """Read DATA/server.toml where it exists, then apply arguments that are not None.
+
+    Raises:
+        UsageError: Unknown key, wrong type, or a value that makes no sense; names the key.
+    """
+    file = data / CONFIG_FILE
+    settings = _read(file) if file.is_file() else Settings()
+    given = {key: value for key, value in overrides.items() if value is not None}
+    settings = replace(settings, **given)  # type: ignore[arg-type]
+    _check(settings, where=str(file))
+    return ServerConfig(data=data, settings=settings)
+
+
+def _read(file: Path) -> Settings:
+    try:
+        mapping = tomllib.loads(file.read_text(encoding="utf-8"))
+        unknown = sorted(set(mapping) - {field.name for field in fields(Settings)})
+        if unknown:
+            known = ", ".join(field.name for field in fields(Settings))
+            raise UsageError(f"unknown key {unknown[0]!r}", where=str(file), todo=f"known: {known}")
+        return codec.convert(mapping, Settings, where=str(file))
+    except (OSError, ValueError, FormatError) as error:
+        raise UsageError(f"cannot be read: {error}", where=str(file)) from error
+
+
+def _check(settings: Settings, *, where: str) -> None:
+    if settings.host not in LOOPBACK and not settings.behind_proxy:
+        raise UsageError(
+            f"plain HTTP on {settings.host} would show tokens to the network",
+            where=where,
+            todo="listen on 127.0.0.1, or put a TLS proxy in front and say --behind-proxy",
+        )
+    positive = ("poll_interval_s", "least_interval_s", "tick_s", "baseline_s", "max_bundle_bytes")
+    for name in positive:
+        if not 0 < getattr(settings, name) < float("inf"):
+            raise UsageError(f"{name} must be above 0", where=where)
+    if not 0 <= settings.port <= 65535:
+        raise UsageError(f"port must be 0 to 65535, not {settings.port}", where=where)

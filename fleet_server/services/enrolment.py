@@ -1,0 +1,121 @@
+"""Who may become a device: enrolment tokens of limited uses and life."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from edgekit.client.wire import EnrolmentToken, NewEnrolmentToken
+from edgekit.errors import ConflictError, UsageError
+from edgekit.protocol import TENANT, EnrolRequest, EnrolResponse
+from fleet_server.services.access import digest_of, new_token
+from fleet_server.services.attributes import check_attributes
+from fleet_server.services.errors import UnknownCallerError
+from fleet_server.services.ports import Database, Tables
+from fleet_server.services.records import DeviceRecord, EnrolmentRecord
+from fleet_server.services.selectors import check_labels
+from fleet_server.services.trust import TrustService
+
+logger = logging.getLogger(__name__)
+
+_DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,256}")
+_MAX_LIFE_S = 365 * 86400.0
+
+
+class EnrolmentService:
+    """Makes enrolment tokens and turns them into devices."""
+
+    def __init__(self, database: Database, trust: TrustService) -> None:
+        self._database = database
+        self._trust = trust
+
+    def new_token(self, wanted: NewEnrolmentToken, *, now: datetime) -> EnrolmentToken:
+        """Make an enrolment token; it is shown once.
+
+        Raises:
+            UsageError: Uses or life make no sense.
+            ConflictError: There is no root metadata yet that a device could pin.
+        """
+        if wanted.uses < 1 or not 0 < wanted.life_s <= _MAX_LIFE_S:
+            raise UsageError("an enrolment token needs at least one use, and a life up to a year")
+        check_labels(wanted.labels)
+        root = self._root()
+        token, expires_at = new_token(), now + timedelta(seconds=wanted.life_s)
+        with self._database.write() as tables:
+            tables.tokens.put_enrolment(
+                EnrolmentRecord(
+                    token_sha256=digest_of(token),
+                    uses_left=wanted.uses,
+                    expires_at=expires_at,
+                    labels=wanted.labels,
+                )
+            )
+        return EnrolmentToken(
+            token=token,
+            uses=wanted.uses,
+            expires_at=expires_at.isoformat(),
+            root_sha256=hashlib.sha256(root).hexdigest(),
+        )
+
+    def enrol(self, request: EnrolRequest, *, now: datetime) -> EnrolResponse:
+        """Make a device known; durable on return.
+
+        A device that never polled may enrol again with the same token, because the answer to its
+        first attempt may have been lost.
+
+        Raises:
+            UnknownCallerError: The token is unknown, expired or used up.
+            UsageError: The name or an attribute cannot be used.
+            ConflictError: There is such a device already.
+        """
+        if not _DEVICE_ID.fullmatch(request.device_id):
+            raise UsageError("a device's name is 1 to 256 letters, digits, '.', '_' and '-'")
+        check_attributes(request.attributes)
+        root, token = self._root(), new_token()
+        with self._database.write() as tables:
+            labels = _use(tables, request, now=now)
+            tables.devices.put(
+                DeviceRecord(
+                    id=request.device_id,
+                    token_sha256=digest_of(token),
+                    enrolled_by=digest_of(request.token),
+                    enrolled_at=now,
+                    labels=labels,
+                    attributes=request.attributes,
+                    profile=request.profile,
+                    attributes_wanted=False,
+                )
+            )
+            tables.changes.record(request.device_id)
+        logger.info("device enrolled", extra={"fields": {"device": request.device_id}})
+        return EnrolResponse(
+            device_id=request.device_id, device_token=token, tenant=TENANT, root=root.decode()
+        )
+
+    def _root(self) -> bytes:
+        root = self._trust.current("root")
+        if root is None:
+            raise ConflictError(
+                "there is no root metadata yet that devices could pin",
+                todo="run: edgekit keys install",
+            )
+        return root
+
+
+def _use(tables: Tables, request: EnrolRequest, *, now: datetime) -> dict[str, str]:
+    """Take one use of the token; returns the labels that it gives."""
+    record = tables.tokens.enrolment(digest_of(request.token))
+    known = tables.devices.get(request.device_id)
+    if record is None or record.expires_at <= now:
+        raise UnknownCallerError("the enrolment token is unknown or expired")
+    if known is not None:
+        if known.enrolled_by != record.token_sha256 or known.last_seen_at is not None:
+            raise ConflictError("there is a device of that name", where=request.device_id)
+        return dict(known.labels)
+    if record.uses_left < 1:
+        raise UnknownCallerError("the enrolment token is used up")
+    tables.tokens.put_enrolment(replace(record, uses_left=record.uses_left - 1))
+    return dict(record.labels)

@@ -1,0 +1,21 @@
+"""Refusals that the server tells apart; the API maps each to an HTTP status."""
+
+from __future__ import annotations
+
+from edgekit.errors import RefusedError
+
+
+class UnknownCallerError(RefusedError):
+    """A token is missing, unknown, expired or used up."""
+
+
+class NotFoundError(RefusedError):
+    """There is no such device, release, rollout, action or file."""
+
+
+class GoneError(RefusedError):
+    """The action is closed already; what was said about it changes nothing."""
+
+
+class TooLargeError(RefusedError):
+    """A body is larger than the server takes."""

@@ -1,0 +1,227 @@
+"""What a device says about a deployment: read offers, reported progress, ends, cancels.
+
+Only EdgeKit's own outcome `committed` confirms. A foreign client's success is stored as reported.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import datetime
+
+from edgekit.protocol import EdgeKitStatus, Execution, Feedback, Finished, Outcome, Reason
+from fleet_server.domain.deployment import (
+    DeploymentEvent,
+    DeploymentState,
+    apply,
+)
+from fleet_server.services.errors import GoneError, NotFoundError
+from fleet_server.services.ports import Database, Tables
+from fleet_server.services.records import DeploymentRecord
+
+logger = logging.getLogger(__name__)
+
+PROBATION = "probation"
+_DETAIL_CHARS = 512
+_E = DeploymentEvent
+_OUTCOMES = {
+    Outcome.COMMITTED: _E.COMMIT,
+    Outcome.UNEXERCISED: _E.COMMIT_UNEXERCISED,
+    Outcome.REJECTED: _E.REJECT,
+    Outcome.REVERTED: _E.REVERT,
+    Outcome.FAILED: _E.FAIL,
+}
+_PROGRESS = frozenset(
+    {
+        Execution.PROCEEDING,
+        Execution.SCHEDULED,
+        Execution.RESUMED,
+        Execution.DOWNLOAD,
+        Execution.DOWNLOADED,
+    }
+)
+
+
+def event_of(feedback: Feedback) -> DeploymentEvent | None:
+    """Return what a feedback means for a deployment; None when it is only for the record.
+
+    Source: hawkBit DDI, mapping of deploymentBase feedback; `rejected` and `canceled` of a
+    foreign client leave the action open there and here.
+    """
+    status = feedback.status
+    if status.edgekit is not None and status.edgekit.outcome is not None:
+        return _OUTCOMES[status.edgekit.outcome]
+    if status.execution is Execution.CLOSED:
+        failed = status.result.finished is Finished.FAILURE
+        return _E.FAIL if failed else _E.REPORT_SUCCESS
+    if status.edgekit is not None and status.edgekit.state.lower() == PROBATION:
+        return _E.ACTIVATE
+    return _E.DOWNLOAD if status.execution in _PROGRESS else None
+
+
+class FeedbackService:
+    """Applies what devices say to their deployments."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def offered(self, device_id: str, action: int) -> DeploymentRecord:
+        """Return an offer that goes on.
+
+        Raises:
+            NotFoundError: There is no such open deployment of this device.
+        """
+        with self._database.read() as tables:
+            record = _own(tables, device_id, action)
+        if not record.is_open:
+            raise NotFoundError("there is no such open action", where=str(action))
+        return record
+
+    def fetch(self, device_id: str, action: int) -> DeploymentRecord:
+        """Return an offer that goes on, and remember that the device has read it.
+
+        Raises:
+            NotFoundError: There is no such open deployment of this device.
+        """
+        record = self.offered(device_id, action)
+        if not record.retrieved:
+            with self._database.write() as tables:
+                record = replace(_own(tables, device_id, action), retrieved=True)
+                tables.deployments.put(record)
+        return record
+
+    def installed(self, device_id: str, action: int) -> DeploymentRecord:
+        """Return a deployment that the device kept.
+
+        Raises:
+            NotFoundError: It goes on, or did not end that way.
+        """
+        with self._database.read() as tables:
+            record = _own(tables, device_id, action)
+        if record.is_open or record.deployment.state is DeploymentState.WITHDRAWN:
+            raise NotFoundError("there is no such closed action", where=str(action))
+        return record
+
+    def report(
+        self, device_id: str, action: int, feedback: Feedback, *, now: datetime
+    ) -> DeploymentRecord:
+        """Apply a feedback; durable on return.
+
+        Raises:
+            NotFoundError: The action is not this device's.
+            GoneError: It is closed; nothing changed.
+            IllegalTransitionError: It cannot follow what was reported before.
+        """
+        with self._database.write() as tables:
+            record = _own(tables, device_id, action)
+            state = record.deployment.state
+            if not record.is_open and state is not DeploymentState.WITHDRAWN:
+                raise GoneError("the action is closed", where=str(action))
+            event = event_of(feedback)
+            if event is None:
+                return record
+            after = _after(record, event, feedback, now=now)
+            if after == record:
+                return record
+            if after.is_open and not record.is_open:
+                _make_room(tables, device_id, now=now)
+            tables.deployments.put(after)
+            if state is not after.deployment.state:
+                tables.changes.record(device_id)
+                _ask_for_attributes(tables, device_id, after)
+        _log(after)
+        return after
+
+    def cancelled(self, device_id: str, action: int) -> DeploymentRecord:
+        """Return a deployment that the device shall give up.
+
+        Raises:
+            NotFoundError: It was not taken back.
+        """
+        with self._database.read() as tables:
+            record = _own(tables, device_id, action)
+        if record.deployment.state is not DeploymentState.WITHDRAWN:
+            raise NotFoundError("the action is not cancelled", where=str(action))
+        return record
+
+    def report_cancel(self, device_id: str, action: int, feedback: Feedback) -> bool:
+        """Apply what a device says about giving up; durable on return.
+
+        Returns:
+            False when the action is not being cancelled; nothing changed then.
+
+        Raises:
+            NotFoundError: The action is not this device's.
+        """
+        with self._database.write() as tables:
+            record = _own(tables, device_id, action)
+            if record.deployment.state is not DeploymentState.WITHDRAWN:
+                return False
+            ends = {Execution.CLOSED, Execution.REJECTED, Execution.CANCELED}
+            if record.cancelling and feedback.status.execution in ends:
+                tables.deployments.put(replace(record, cancelling=False))
+                tables.changes.record(device_id)
+        return True
+
+
+def _own(tables: Tables, device_id: str, action: int) -> DeploymentRecord:
+    record = tables.deployments.get(action)
+    if record is None or record.deployment.device_id != device_id:
+        raise NotFoundError("there is no such action of this device", where=str(action))
+    return record
+
+
+def _after(
+    record: DeploymentRecord, event: DeploymentEvent, feedback: Feedback, *, now: datetime
+) -> DeploymentRecord:
+    said = feedback.status.edgekit or EdgeKitStatus()
+    reason, detail = said.reason.value, _detail(feedback)
+    if event is _E.COMMIT and said.digest not in {"", record.digest}:
+        event, reason = _E.FAIL, Reason.DIGEST.value
+        detail = f"says that it committed, but runs {said.digest[:12]}"
+    if event is _E.REJECT and record.deployment.state is DeploymentState.ACTIVATED:
+        event = _E.REVERT  # it ran on trial: refusing it now is going back
+    deployment = apply(record.deployment, event, now=now, reason=reason)
+    after = replace(record, deployment=deployment, detail=detail or record.detail)
+    ran = deployment.state in {
+        DeploymentState.ACTIVATED,
+        DeploymentState.COMMITTED,
+        DeploymentState.UNEXERCISED,
+    }
+    return replace(
+        after,
+        activated_at=record.activated_at or (now if ran else None),
+        ended_at=None if after.is_open else (now if record.is_open else record.ended_at or now),
+        cancelling=record.cancelling and deployment.state is DeploymentState.WITHDRAWN,
+    )
+
+
+def _detail(feedback: Feedback) -> str:
+    lines = [line for line in feedback.status.details if line.strip()]
+    text = " ".join(lines[-1].split()) if lines else ""
+    return text[:_DETAIL_CHARS]
+
+
+def _make_room(tables: Tables, device_id: str, *, now: datetime) -> None:
+    """The device runs something that was taken back: what is offered meanwhile has to wait."""
+    for other in tables.deployments.of_device(device_id):
+        if other.is_open:
+            withdrawn = apply(other.deployment, _E.WITHDRAW, now=now)
+            tables.deployments.put(replace(other, deployment=withdrawn, ended_at=now))
+
+
+def _ask_for_attributes(tables: Tables, device_id: str, after: DeploymentRecord) -> None:
+    device = tables.devices.get(device_id)
+    if device is not None and after.deployment.state is DeploymentState.REPORTED:
+        tables.devices.put(replace(device, attributes_wanted=True))
+
+
+def _log(record: DeploymentRecord) -> None:
+    deployment = record.deployment
+    fields = {
+        "action": deployment.id,
+        "device": deployment.device_id,
+        "state": deployment.state.value,
+        "reason": deployment.reason,
+    }
+    logger.info("deployment reported", extra={"fields": fields})

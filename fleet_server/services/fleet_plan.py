@@ -1,0 +1,133 @@
+"""Releases and rollouts as check-in and gates need them: read once, used until one changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgekit.device import pick_variant
+from fleet_server.domain.deployment import FAILED_STATES, DeploymentKind, DeploymentState
+from fleet_server.domain.goal import DeviceHistory, ReleaseState
+from fleet_server.domain.rollout import Rollout
+from fleet_server.services.ports import Tables
+from fleet_server.services.records import (
+    DeploymentRecord,
+    DeviceRecord,
+    ReleaseRecord,
+    RolloutRecord,
+    VariantRecord,
+)
+from fleet_server.services.selectors import matches
+
+KEPT_STATES = frozenset(
+    {DeploymentState.COMMITTED, DeploymentState.UNEXERCISED, DeploymentState.REPORTED}
+)
+"""The device stayed on what it was offered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetPlan:
+    """What is to be had, and who shall have it.
+
+    Attributes:
+        releases: By model and version.
+        rollouts: All, oldest first.
+        by_digest: Digest of each bundle to the release and variant that it is.
+    """
+
+    releases: Mapping[tuple[str, str], ReleaseRecord]
+    rollouts: tuple[RolloutRecord, ...]
+    by_digest: Mapping[str, tuple[ReleaseRecord, VariantRecord]]
+
+    def models_for(self, device: DeviceRecord) -> list[str]:
+        """Return the models that a rollout would bring to the device, sorted."""
+        return sorted({r.rollout.model for r in self.rollouts_for(device)})
+
+    def rollouts_for(self, device: DeviceRecord, model: str = "") -> list[RolloutRecord]:
+        """Return the rollouts whose selector matches the device, of one model or ("") of all."""
+        return [
+            record
+            for record in self.rollouts
+            if model in {"", record.rollout.model} and matches(record.selector, device.labels)
+        ]
+
+    def states(self, model: str) -> dict[str, ReleaseState]:
+        """Return the state of each version of a model."""
+        return {v: release.state for (m, v), release in self.releases.items() if m == model}
+
+    def version_of(self, digest: str) -> str | None:
+        """Return the version that a bundle belongs to."""
+        known = self.by_digest.get(digest)
+        return known[0].version if known else None
+
+    def pick(self, model: str, version: str, device: DeviceRecord) -> VariantRecord | None:
+        """Return the variant of a release that fits the device."""
+        release = self.releases.get((model, version))
+        if release is None or device.profile is None:
+            return None
+        return pick_variant(release.variants, device.profile)
+
+
+class PlanCache:
+    """The latest plan; one for all threads."""
+
+    def __init__(self) -> None:
+        self._held: tuple[int, FleetPlan] | None = None
+
+    def get(self, tables: Tables) -> FleetPlan:
+        """Return the plan as this transaction sees it."""
+        version, held = tables.changes.last_for_all(), self._held
+        if held is not None and held[0] == version:
+            return held[1]
+        plan = make_plan(tables.releases.all(), tables.rollouts.all())
+        self._held = (version, plan)
+        return plan
+
+
+def make_plan(releases: Iterable[ReleaseRecord], rollouts: Sequence[RolloutRecord]) -> FleetPlan:
+    """Arrange releases and rollouts."""
+    listed = list(releases)
+    return FleetPlan(
+        releases={(r.model, r.version): r for r in listed},
+        rollouts=tuple(rollouts),
+        by_digest={v.digest: (r, v) for r in listed for v in r.variants},
+    )
+
+
+def history_of(
+    device: DeviceRecord, model: str, deployments: Sequence[DeploymentRecord], plan: FleetPlan
+) -> DeviceHistory:
+    """Return what the domain wants to know of one device and one model.
+
+    Args:
+        device: The device.
+        model: The model.
+        deployments: All of the device, oldest first.
+        plan: Tells versions from digests.
+    """
+    mine = [d for d in deployments if d.deployment.model == model]
+    kept = [d.deployment for d in mine if d.deployment.state in KEPT_STATES]
+    running = plan.version_of(device.running.get(model, ""))
+    if not device.speaks_running and kept:
+        running = kept[-1].version
+    brought = [
+        d.rollout_id for d in kept if d.version == running and d.kind is DeploymentKind.ROLLOUT
+    ]
+    installing = [d.deployment.version for d in mine if d.is_open]
+    return DeviceHistory(
+        device_id=device.id,
+        running=running,
+        running_from=brought[-1] if brought else None,
+        installing=installing[-1] if installing else None,
+        committed=tuple(d.version for d in kept),
+        failed=frozenset(
+            d.deployment.version
+            for d in mine
+            if d.deployment.state in FAILED_STATES and not d.forgiven
+        ),
+    )
+
+
+def rollouts_of(records: Iterable[RolloutRecord]) -> list[Rollout]:
+    """Return the domain's values."""
+    return [record.rollout for record in records]

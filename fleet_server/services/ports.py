@@ -1,0 +1,273 @@
+"""What the use cases need of storage: small protocols, implemented by fleet_server.store.
+
+Everything inside one `write()` becomes durable together on leaving it, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from fleet_server.domain.evidence import Summary
+from fleet_server.domain.goal import ReleaseState
+from fleet_server.services.records import (
+    DeploymentRecord,
+    DeviceRecord,
+    EnrolmentRecord,
+    HappeningRecord,
+    ReleaseRecord,
+    RolloutRecord,
+    WindowRecord,
+    WindowTotals,
+)
+
+
+class Devices(Protocol):
+    """Devices by id."""
+
+    def get(self, device_id: str) -> DeviceRecord | None:
+        """Return a device by id."""
+        ...
+
+    def put(self, device: DeviceRecord) -> None:
+        """Add or replace a device."""
+        ...
+
+    def page(
+        self, *, selector: Mapping[str, str], after: str, limit: int | None
+    ) -> Sequence[DeviceRecord]:
+        """Return devices whose labels match, by id, behind `after`."""
+        ...
+
+    def seen(self, times: Mapping[str, datetime]) -> None:
+        """Set the time of the last poll."""
+        ...
+
+
+class Tokens(Protocol):
+    """Digests of tokens; the tokens themselves are never stored."""
+
+    def enrolment(self, token_sha256: str) -> EnrolmentRecord | None:
+        """Return an enrolment token."""
+        ...
+
+    def put_enrolment(self, record: EnrolmentRecord) -> None:
+        """Add or replace an enrolment token."""
+        ...
+
+    def admin(self, token_sha256: str) -> str | None:
+        """Return an administrator's name."""
+        ...
+
+    def put_admin(self, token_sha256: str, name: str, *, now: datetime) -> None:
+        """Add an administrator's token."""
+        ...
+
+
+class Releases(Protocol):
+    """Releases by model and version."""
+
+    def get(self, model: str, version: str) -> ReleaseRecord | None:
+        """Return a release."""
+        ...
+
+    def add(self, release: ReleaseRecord) -> None:
+        """Add a release with its variants."""
+        ...
+
+    def set_state(self, model: str, version: str, state: ReleaseState) -> None:
+        """Change the state of a release."""
+        ...
+
+    def all(self) -> Sequence[ReleaseRecord]:
+        """Return every release, oldest first."""
+        ...
+
+
+class Rollouts(Protocol):
+    """Rollouts and what happened to them."""
+
+    def get(self, rollout_id: str) -> RolloutRecord | None:
+        """Return a rollout."""
+        ...
+
+    def put(self, record: RolloutRecord) -> None:
+        """Add or replace a rollout."""
+        ...
+
+    def all(self) -> Sequence[RolloutRecord]:
+        """Return every rollout, oldest first."""
+        ...
+
+    def open_ids(self) -> Sequence[str]:
+        """Return the ids of rollouts that go on."""
+        ...
+
+    def tell(self, rollout_id: str, happenings: Iterable[HappeningRecord]) -> None:
+        """Add what happened."""
+        ...
+
+    def happenings(self, rollout_id: str) -> Sequence[HappeningRecord]:
+        """Return what happened, oldest first."""
+        ...
+
+
+class Deployments(Protocol):
+    """Deployments by action number."""
+
+    def add(self, record: DeploymentRecord) -> DeploymentRecord:
+        """Add a deployment; returns it with its number."""
+        ...
+
+    def put(self, record: DeploymentRecord) -> None:
+        """Replace a deployment."""
+        ...
+
+    def get(self, action: int) -> DeploymentRecord | None:
+        """Return a deployment."""
+        ...
+
+    def of_device(self, device_id: str) -> Sequence[DeploymentRecord]:
+        """Return a device's deployments, oldest first."""
+        ...
+
+    def of_devices(self, device_ids: Iterable[str]) -> Mapping[str, list[DeploymentRecord]]:
+        """Return deployments by device, oldest first."""
+        ...
+
+    def of_rollout(self, rollout_id: str) -> Sequence[DeploymentRecord]:
+        """Return a rollout's deployments, oldest first."""
+        ...
+
+    def counts(self, rollout_id: str) -> Mapping[str, int]:
+        """Count deployments by state."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Windows by (device, spool, seq)."""
+
+    def add(self, windows: Sequence[WindowRecord]) -> None:
+        """Store windows, each once."""
+        ...
+
+    def totals(self, device_id: str) -> Sequence[WindowTotals]:
+        """Add a device's windows up."""
+        ...
+
+    def last_digest(
+        self, device_id: str, model: str, *, before: datetime, other_than: str = ""
+    ) -> str | None:
+        """Return what a device ran last before a time."""
+        ...
+
+    def summary(self, device_id: str, digest: str, *, since: datetime, until: datetime) -> Summary:
+        """Merge windows that ended in (since, until]."""
+        ...
+
+    def windows_since(self, model: str, since: datetime) -> Mapping[str, int]:
+        """Count windows by device."""
+        ...
+
+
+class Changes(Protocol):
+    """A numbered list of what may change a device's answer, so that every process notices."""
+
+    def record(self, device_id: str | None) -> None:
+        """Say that the answer to a device, or (None) to any, may change."""
+        ...
+
+    def version(self) -> int:
+        """Return the number of the latest change."""
+        ...
+
+    def last_for_all(self) -> int:
+        """Return the number of the latest change that concerns all."""
+        ...
+
+    def since(self, version: int) -> Sequence[tuple[int, str | None]]:
+        """Return the changes after a number, in order."""
+        ...
+
+    def forget_before(self, version: int) -> None:
+        """Delete old changes of single devices."""
+        ...
+
+
+class Tables(Protocol):
+    """One transaction."""
+
+    @property
+    def devices(self) -> Devices:
+        """Devices."""
+        ...
+
+    @property
+    def tokens(self) -> Tokens:
+        """Tokens."""
+        ...
+
+    @property
+    def releases(self) -> Releases:
+        """Releases."""
+        ...
+
+    @property
+    def rollouts(self) -> Rollouts:
+        """Rollouts."""
+        ...
+
+    @property
+    def deployments(self) -> Deployments:
+        """Deployments."""
+        ...
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Telemetry."""
+        ...
+
+    @property
+    def changes(self) -> Changes:
+        """Changes."""
+        ...
+
+
+class Database(Protocol):
+    """Transactions; safe to use from several threads."""
+
+    @property
+    def commits(self) -> int:
+        """How many transactions with recorded changes this process committed."""
+        ...
+
+    def read(self) -> AbstractContextManager[Tables]:
+        """Begin to read one consistent state."""
+        ...
+
+    def write(self) -> AbstractContextManager[Tables]:
+        """Begin to write all or nothing."""
+        ...
+
+
+class Blobs(Protocol):
+    """Bundles by digest: whole or not there."""
+
+    def find(self, sha256: str) -> Path | None:
+        """Return where a whole blob lies."""
+        ...
+
+    def received(self, sha256: str) -> int:
+        """Return how many bytes of an unfinished upload are here."""
+        ...
+
+    def open_part(self, sha256: str, *, offset: int) -> BinaryIO:
+        """Open an unfinished upload for writing."""
+        ...
+
+    def finish(self, sha256: str) -> Path:
+        """Verify an upload and put it in its place."""
+        ...

@@ -1,0 +1,177 @@
+"""Releases: what a person signed and uploaded becomes one immutable release, or nothing does."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from edgekit import codec
+from edgekit.bundle import Bundle, open_bundle, target_path
+from edgekit.client.wire import NewRelease
+from edgekit.errors import ConflictError, FormatError, TrustError, UsageError
+from edgekit.trust.metadata import Metadata, Targets, load
+from fleet_server.domain.goal import ReleaseState
+from fleet_server.services.errors import NotFoundError
+from fleet_server.services.ports import Blobs, Database
+from fleet_server.services.records import ReleaseRecord, VariantRecord
+from fleet_server.services.trust import TrustService
+
+logger = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 1 << 20
+
+
+class PublishService:
+    """Publishes, lists and withdraws releases."""
+
+    def __init__(self, database: Database, trust: TrustService, blobs: Blobs) -> None:
+        self._database = database
+        self._trust = trust
+        self._blobs = blobs
+
+    def publish(self, wanted: NewRelease, *, now: datetime) -> ReleaseRecord:
+        """Publish a release; durable on return. Doing the same again changes nothing.
+
+        Every target that the new metadata lists for this version must lie here as a blob that is
+        a bundle of just that model, version and variant. The metadata becomes visible first, so
+        that a kill in between leaves a listed release that is not offered; publishing the same
+        again completes it.
+
+        Raises:
+            FormatError: The metadata lists nothing of this version, or a bundle is another one.
+            TrustError: The metadata is not signed by the model's key.
+            ConflictError: The version is published with other content, or somebody else
+                published in between.
+        """
+        where = f"{wanted.model} {wanted.version}"
+        data = wanted.targets.encode("utf-8", "surrogatepass")
+        listed = load(data, Targets, where=where)
+        variants = self._variants(wanted, listed)
+        with self._database.read() as tables:
+            known = tables.releases.get(wanted.model, wanted.version)
+        if known is not None:
+            _same(known, variants, where=where)
+        self._trust.put_model(wanted.model, data, now=now)
+        release = ReleaseRecord(
+            model=wanted.model,
+            version=wanted.version,
+            state=ReleaseState.LISTED,
+            published_at=now,
+            variants=variants,
+        )
+        with self._database.write() as tables:
+            known = tables.releases.get(wanted.model, wanted.version)
+            if known is not None:
+                return _same(known, variants, where=where)
+            tables.releases.add(release)
+            tables.changes.record(None)
+        fields = {"release": where, "variants": ",".join(v.variant for v in variants)}
+        logger.info("release published", extra={"fields": fields})
+        return release
+
+    def get(self, model: str, version: str) -> ReleaseRecord:
+        """Return a release.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._database.read() as tables:
+            release = tables.releases.get(model, version)
+        if release is None:
+            raise NotFoundError("there is no such release", where=f"{model} {version}")
+        return release
+
+    def all(self) -> list[ReleaseRecord]:
+        """Return every release, oldest first."""
+        with self._database.read() as tables:
+            return list(tables.releases.all())
+
+    def withdraw(self, model: str, version: str) -> ReleaseRecord:
+        """Stop offering a release; devices that run it keep it. Doing it again changes nothing.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        self.get(model, version)
+        with self._database.write() as tables:
+            tables.releases.set_state(model, version, ReleaseState.WITHDRAWN)
+            tables.changes.record(None)
+        logger.info("release withdrawn", extra={"fields": {"release": f"{model} {version}"}})
+        return self.get(model, version)
+
+    def _variants(self, wanted: NewRelease, listed: Metadata[Targets]) -> tuple[VariantRecord, ...]:
+        prefix = target_path(wanted.model, wanted.version, "").rpartition("/")[0] + "/"
+        targets = {p: t for p, t in listed.signed.targets.items() if p.startswith(prefix)}
+        if not targets:
+            raise FormatError("the metadata lists no bundle of this version", where=prefix)
+        return tuple(
+            self._variant(wanted, path, target.length, target.hashes, target.custom)
+            for path, target in sorted(targets.items())
+        )
+
+    def _variant(
+        self,
+        wanted: NewRelease,
+        path: str,
+        length: int,
+        hashes: dict[str, str],
+        custom: dict[str, Any] | None,
+    ) -> VariantRecord:
+        sha256 = hashes.get("sha256", "")
+        blob = self._blobs.find(sha256)
+        if blob is None:
+            raise UsageError("is listed but was not uploaded", where=path, todo="upload it first")
+        bundle = open_bundle(blob)
+        manifest = bundle.manifest
+        _check_binding(wanted, path, bundle, custom)
+        if (bundle.size, bundle.sha256) != (length, sha256):
+            raise TrustError("the blob here is not what was signed", where=path)
+        sha1, md5 = _legacy_digests(blob)
+        return VariantRecord(
+            variant=manifest.variant,
+            digest=sha256,
+            sha1=sha1,
+            md5=md5,
+            size=length,
+            target=path,
+            requires=manifest.requires,
+        )
+
+
+def _check_binding(
+    wanted: NewRelease, path: str, bundle: Bundle, custom: dict[str, Any] | None
+) -> None:
+    manifest = bundle.manifest
+    named = {"model": wanted.model, "version": wanted.version, "variant": manifest.variant}
+    inside = {"model": manifest.model, "version": manifest.version, "variant": manifest.variant}
+    signed = {key: (custom or {}).get(key) for key in named}
+    if inside != named or signed != named or path != target_path(**named):
+        raise FormatError(
+            f"holds {manifest.model} {manifest.version} {manifest.variant}, and is listed as"
+            " another",
+            where=path,
+        )
+
+
+def _same(
+    known: ReleaseRecord, variants: tuple[VariantRecord, ...], *, where: str
+) -> ReleaseRecord:
+    if codec.encode(known.variants) != codec.encode(variants):
+        raise ConflictError(
+            "is published already with other content", where=where, todo="use a new version"
+        )
+    return known
+
+
+def _legacy_digests(path: Path) -> tuple[str, str]:
+    """Return SHA-1 and MD5, which DDI clients compare; trust rests on SHA-256 alone."""
+    sha1 = hashlib.sha1(usedforsecurity=False)
+    md5 = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            sha1.update(chunk)
+            md5.update(chunk)
+    return sha1.hexdigest(), md5.hexdigest()

@@ -1,0 +1,185 @@
+"""What is stored, as frozen values. Where a rule needs them, they hold the domain's own types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from edgekit.device import DeviceProfile, Requirements
+from edgekit.telemetry import Window
+from fleet_server.domain.deployment import ENDED_STATES, Deployment
+from fleet_server.domain.goal import ReleaseState
+from fleet_server.domain.rollout import Rollout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRecord:
+    """A device that enrolled.
+
+    Attributes:
+        id: Its name.
+        token_sha256: Digest of its token.
+        enrolled_by: Digest of the enrolment token that it used.
+        enrolled_at: UTC.
+        last_seen_at: UTC, of its last poll, a second or two late; None before the first.
+        labels: Pairs that operators set.
+        attributes: Pairs that it reports.
+        profile: What it can run.
+        running: Model to digest of its last poll.
+        speaks_running: It sent the header EdgeKit-Running at least once, so it can confirm.
+        attributes_wanted: The next poll asks for its attributes.
+    """
+
+    id: str
+    token_sha256: str
+    enrolled_by: str
+    enrolled_at: datetime
+    last_seen_at: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    profile: DeviceProfile | None = None
+    running: Mapping[str, str] = field(default_factory=dict)
+    speaks_running: bool = False
+    attributes_wanted: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolmentRecord:
+    """A token with which devices may become known."""
+
+    token_sha256: str
+    uses_left: int
+    expires_at: datetime
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantRecord:
+    """One published bundle.
+
+    Attributes:
+        variant: Name of the variant.
+        digest: SHA-256 of the bundle.
+        sha1: For device clients that know nothing better.
+        md5: The same.
+        size: Bytes.
+        target: Path in trust metadata.
+        requires: What a device needs to run it.
+    """
+
+    variant: str
+    digest: str
+    sha1: str
+    md5: str
+    size: int
+    target: str
+    requires: Requirements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRecord:
+    """A published release: everything but `state` never changes."""
+
+    model: str
+    version: str
+    state: ReleaseState
+    published_at: datetime
+    variants: tuple[VariantRecord, ...]
+
+    def variant(self, name: str) -> VariantRecord | None:
+        """Return a variant by name."""
+        return next((v for v in self.variants if v.variant == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentRecord:
+    """A deployment with what the device protocol and people need besides.
+
+    Attributes:
+        deployment: The domain's value.
+        digest: SHA-256 of the bundle offered.
+        detail: The device's last words about it, one line.
+        activated_at: UTC, when it said that it runs on trial; None if never.
+        ended_at: UTC; None while it goes on.
+        retrieved: The device fetched the offer.
+        cancelling: It was taken back after the device had fetched it and has not said so yet.
+        forgiven: A person asked for a retry: it no longer counts as failed here.
+    """
+
+    deployment: Deployment
+    digest: str
+    detail: str = ""
+    activated_at: datetime | None = None
+    ended_at: datetime | None = None
+    retrieved: bool = False
+    cancelling: bool = False
+    forgiven: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it goes on."""
+        return self.deployment.state not in ENDED_STATES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutRecord:
+    """A rollout and which devices it is for.
+
+    Attributes:
+        rollout: The domain's value.
+        selector: Labels that a device must have, all of them; empty matches every device.
+        ended_at: UTC; None while it goes on.
+    """
+
+    rollout: Rollout
+    selector: Mapping[str, str] = field(default_factory=dict)
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HappeningRecord:
+    """Something that happened to a rollout, ready to be read by people."""
+
+    at: datetime
+    kind: str
+    stage: int
+    text: str
+    body: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowRecord:
+    """A window on the server's clock.
+
+    Attributes:
+        device_id: Who sent it.
+        spool_id: Spool that numbered it.
+        window: As it was sent.
+        received_at: UTC.
+        ended_at: UTC by the server's clock; None when it is of another boot than the batch.
+    """
+
+    device_id: str
+    spool_id: str
+    window: Window
+    received_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowTotals:
+    """Windows of one device, model, digest and spool, added up."""
+
+    model: str
+    digest: str
+    spool_id: str
+    windows: int
+    first_seq: int
+    last_seq: int
+    inferences: int
+    errors: int
+    latencies: int
+    sum_log_latency: float
+    first_ended_at: datetime | None
+    last_ended_at: datetime | None

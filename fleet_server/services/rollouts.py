@@ -1,0 +1,266 @@
+"""Rollouts: start, plan, step, and what people may do. Load -> decide in the domain -> save."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from edgekit import codec
+from edgekit.client.wire import NewRollout, PlanRow
+from edgekit.device import mismatch
+from edgekit.errors import ConflictError, FormatError, UsageError
+from fleet_server.domain import rollout as rules
+from fleet_server.domain.assignment import (
+    Candidate,
+    choose_canaries,
+    is_reachable,
+    takes_part,
+)
+from fleet_server.domain.goal import ReleaseState
+from fleet_server.domain.policy import parse_policy
+from fleet_server.domain.rollout import Outcome, Rollout
+from fleet_server.services.errors import NotFoundError
+from fleet_server.services.evidence import EvidenceTimes, candidates_of, gather
+from fleet_server.services.fleet_plan import FleetPlan, PlanCache
+from fleet_server.services.narrative import recorded
+from fleet_server.services.ports import Database, Tables
+from fleet_server.services.records import DeviceRecord, RolloutRecord
+from fleet_server.services.selectors import intersect, parse_selector
+
+logger = logging.getLogger(__name__)
+
+Verb = Callable[[Rollout], Outcome]
+
+
+class RolloutService:
+    """Starts, steps and steers rollouts."""
+
+    def __init__(self, database: Database, plans: PlanCache, times: EvidenceTimes) -> None:
+        self._database = database
+        self._plans = plans
+        self._times = times
+
+    def start(self, wanted: NewRollout, *, now: datetime) -> RolloutRecord:
+        """Start a rollout; durable on return.
+
+        Raises:
+            UsageError: The policy or the selector cannot be carried out.
+            NotFoundError: There is no such release.
+            ConflictError: The release is withdrawn, or another open rollout of the model may
+                reach the same devices.
+        """
+        with self._database.write() as tables:
+            plan = self._plans.get(tables)
+            record = _new(wanted, plan, now=now)
+            _refuse_overlap(record, plan)
+            tables.rollouts.put(record)
+            tables.changes.record(None)
+        fields = {"rollout": record.rollout.id}
+        logger.info("rollout scheduled", extra={"fields": fields})
+        return record
+
+    def plan(self, wanted: NewRollout, *, now: datetime) -> list[PlanRow]:
+        """Return what a rollout would reach, per distinct profile; stores nothing.
+
+        Raises:
+            UsageError: The policy or the selector cannot be carried out.
+            NotFoundError: There is no such release.
+        """
+        with self._database.read() as tables:
+            plan = self._plans.get(tables)
+            record = _new(wanted, plan, now=now)
+            devices = tables.devices.page(selector=record.selector, after="", limit=None)
+            candidates = candidates_of(tables, plan, record, self._times, now=now)
+        reached = _reached(record.rollout, candidates, now=now)
+        groups: dict[bytes, list[DeviceRecord]] = defaultdict(list)
+        for device in devices:
+            groups[codec.encode(device.profile)].append(device)
+        return [_plan_row(record.rollout, group, plan, reached) for group in groups.values()]
+
+    def get(self, rollout_id: str) -> RolloutRecord:
+        """Return a rollout.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._database.read() as tables:
+            return _existing(tables, rollout_id)
+
+    def steer(self, rollout_id: str, verb: str, *, by: str, now: datetime) -> RolloutRecord:
+        """Pause, resume, promote or abort; durable on return.
+
+        Raises:
+            NotFoundError: There is no such rollout, or nobody knows the verb.
+            IllegalTransitionError: It is not possible now.
+        """
+        verbs: Mapping[str, Verb] = {
+            "pause": lambda r: rules.pause(r, by=by, now=now),
+            "resume": lambda r: rules.resume(r, by=by, now=now),
+            "promote": lambda r: rules.promote(r, by=by, now=now),
+            "abort": lambda r: rules.abort(r, by=by, now=now),
+        }
+        if verb not in verbs:
+            raise NotFoundError(f"a rollout cannot {verb!r}")
+        with self._database.write() as tables:
+            record = _existing(tables, rollout_id)
+            return _save(tables, record, verbs[verb](record.rollout), now=now)
+
+    def tick(self, *, now: datetime) -> None:
+        """Step every open rollout once; each in a transaction of its own. Rerunning is safe."""
+        with self._database.read() as tables:
+            open_ids = tables.rollouts.open_ids()
+        for rollout_id in open_ids:
+            self.step(rollout_id, now=now)
+
+    def step(self, rollout_id: str, *, now: datetime) -> RolloutRecord:
+        """Step one rollout.
+
+        Evidence is read first, without holding anybody up; when a person changed the rollout in
+        between, nothing is saved and the next tick decides.
+        """
+        with self._database.read() as tables:
+            record = _existing(tables, rollout_id)
+            outcome = self._decide(tables, record, now=now)
+        if outcome == (record.rollout, ()):
+            return record
+        with self._database.write() as tables:
+            if _existing(tables, rollout_id) != record:
+                return record
+            return _save(tables, record, outcome, now=now)
+
+    def _decide(self, tables: Tables, record: RolloutRecord, *, now: datetime) -> Outcome:
+        rollout = record.rollout
+        plan = self._plans.get(tables)
+        if rollout.needs_opening:
+            candidates = candidates_of(tables, plan, record, self._times, now=now)
+            if rollout.stage.percent is None and not any(is_reachable(c, now) for c in candidates):
+                return rollout, ()  # a number is chosen once: not before there is somebody
+            return rules.open_stage(rollout, candidates, now)
+        return rules.step(rollout, gather(tables, plan, record, self._times, now=now), now)
+
+
+def _existing(tables: Tables, rollout_id: str) -> RolloutRecord:
+    record = tables.rollouts.get(rollout_id)
+    if record is None:
+        raise NotFoundError("there is no such rollout", where=rollout_id)
+    return record
+
+
+def _save(
+    tables: Tables, record: RolloutRecord, outcome: Outcome, *, now: datetime
+) -> RolloutRecord:
+    rollout, happenings = outcome
+    after = replace(record, rollout=rollout)
+    if rollout.is_terminal and record.ended_at is None:
+        after = replace(after, ended_at=now)
+    tables.rollouts.put(after)
+    told = [recorded(happening, stage=rollout.stage_index, at=now) for happening in happenings]
+    tables.rollouts.tell(rollout.id, told)
+    if _reach(rollout) != _reach(record.rollout):
+        tables.changes.record(None)
+    for happening in told:
+        fields = {"rollout": rollout.id, "kind": happening.kind, "text": happening.text}
+        logger.info("rollout", extra={"fields": fields})
+    return after
+
+
+def _reach(rollout: Rollout) -> tuple[object, ...]:
+    """Everything about a rollout that a device's answer depends on."""
+    return (
+        rollout.phase,
+        rollout.stage_index,
+        rollout.stage_started_at is None,
+        rollout.chosen,
+    )
+
+
+def _new(wanted: NewRollout, plan: FleetPlan, *, now: datetime) -> RolloutRecord:
+    where = f"rollout of {wanted.model} {wanted.version}"
+    release = plan.releases.get((wanted.model, wanted.version))
+    if release is None:
+        raise NotFoundError("there is no such release", where=f"{wanted.model} {wanted.version}")
+    if release.state is not ReleaseState.LISTED:
+        raise ConflictError("the release is withdrawn", where=where)
+    policy: dict[str, Any] = dict(wanted.policy)
+    selector = parse_selector(policy.pop("selector", None))
+    not_before = _time(policy.pop("not_before", None), where=where)
+    same = [r for r in plan.rollouts if r.rollout.model == wanted.model]
+    same = [r for r in same if r.rollout.version == wanted.version]
+    rollout = rules.new_rollout(
+        rollout_id=f"{wanted.model}-{wanted.version}-{len(same) + 1}",
+        model=wanted.model,
+        version=wanted.version,
+        policy=parse_policy(policy, where),
+        now=now,
+        not_before=not_before,
+    )
+    return RolloutRecord(rollout=rollout, selector=selector)
+
+
+def _time(text: object, *, where: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        at = codec.convert(text, datetime, where=where)
+    except FormatError as error:
+        raise UsageError(f"not_before: {error.what}", where=where) from error
+    if at.tzinfo is None:
+        raise UsageError("not_before needs a time zone", where=where)
+    return at
+
+
+def _refuse_overlap(record: RolloutRecord, plan: FleetPlan) -> None:
+    for other in plan.rollouts:
+        if other.rollout.model != record.rollout.model or other.rollout.is_terminal:
+            continue
+        if intersect(other.selector, record.selector):
+            raise ConflictError(
+                f"rollout {other.rollout.id} of the same model is open and may reach the same"
+                " devices",
+                where=record.rollout.id,
+                todo="wait for its end, abort it, or use another selector",
+            )
+
+
+def _reached(
+    rollout: Rollout, candidates: list[Candidate], *, now: datetime
+) -> list[frozenset[str]]:
+    """Return the devices that each stage would reach if it opened now."""
+    chosen: frozenset[str] = frozenset()
+    reached = []
+    for stage in rollout.policy.stages:
+        chosen = choose_canaries(stage, candidates, rollout_id=rollout.id, now=now, chosen=chosen)
+        taking = {
+            c.device_id
+            for c in candidates
+            if takes_part(stage, c.device_id, rollout_id=rollout.id, chosen=chosen)
+        }
+        reached.append(frozenset(taking))
+    return reached
+
+
+def _plan_row(
+    rollout: Rollout,
+    group: list[DeviceRecord],
+    plan: FleetPlan,
+    reached: list[frozenset[str]],
+) -> PlanRow:
+    profile = group[0].profile
+    variant = plan.pick(rollout.model, rollout.version, group[0])
+    ids = {device.id for device in group}
+    reason = ""
+    if variant is None:
+        release = plan.releases[rollout.model, rollout.version]
+        reasons = {mismatch(v.requires, profile) for v in release.variants if profile}
+        reason = "; ".join(sorted(reasons)) or "the device never said what it can run"
+    return PlanRow(
+        variant=variant.variant if variant else "",
+        reason=reason,
+        devices=len(group),
+        runtimes=dict(profile.runtimes) if profile else {},
+        reached=tuple(len(ids & taking) for taking in reached),
+    )

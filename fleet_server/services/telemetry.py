@@ -1,0 +1,96 @@
+"""Windows from devices: each stored once, on the server's clock."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime, timedelta
+
+from edgekit.errors import FormatError
+from edgekit.protocol import MAX_BATCH_WINDOWS, TelemetryBatch, TelemetryReceipt
+from edgekit.telemetry import Window
+from fleet_server.services.errors import TooLargeError
+from fleet_server.services.ports import Database
+from fleet_server.services.records import WindowRecord, WindowTotals
+
+_SPOOL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MAX_NAME = 128
+_MAX_INT = (1 << 63) - 1
+
+
+class TelemetryService:
+    """Stores batches and adds them up."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def store(
+        self, device_id: str, batch: TelemetryBatch, *, received_at: datetime
+    ) -> TelemetryReceipt:
+        """Store a batch; durable on return. What is stored already is accepted again.
+
+        Raises:
+            FormatError: The spool has no usable name.
+            TooLargeError: More windows than a batch may hold.
+        """
+        if not _SPOOL_ID.fullmatch(batch.spool_id):
+            raise FormatError("the spool's name cannot be used", where="telemetry")
+        if len(batch.windows) > MAX_BATCH_WINDOWS:
+            raise TooLargeError(f"more than {MAX_BATCH_WINDOWS} windows", where="telemetry")
+        good = [w for w in batch.windows if is_sound(w)]
+        records = [
+            WindowRecord(
+                device_id=device_id,
+                spool_id=batch.spool_id,
+                window=window,
+                received_at=received_at,
+                ended_at=aligned_end(window, batch, received_at=received_at),
+            )
+            for window in good
+        ]
+        with self._database.write() as tables:
+            tables.telemetry.add(records)
+        accepted = tuple(w.seq for w in good)
+        refused = tuple(w.seq for w in batch.windows if not is_sound(w))
+        return TelemetryReceipt(accepted=accepted, refused=refused)
+
+    def totals(self, device_id: str) -> list[WindowTotals]:
+        """Add up what arrived from a device."""
+        with self._database.read() as tables:
+            return list(tables.telemetry.totals(device_id))
+
+
+def aligned_end(window: Window, batch: TelemetryBatch, *, received_at: datetime) -> datetime | None:
+    """Return when a window ended on the server's clock; None when nobody can know.
+
+    The device's monotonic clock only tells how long ago that was, and only within one boot.
+    """
+    if window.boot_id != batch.boot_id:
+        return None
+    age_s = batch.sent_mono_s - window.ended_mono_s
+    if not 0 <= age_s < 10 * 365 * 86400:
+        return None
+    return received_at - timedelta(seconds=age_s)
+
+
+def is_sound(window: Window) -> bool:
+    """Say whether a window can be stored and added up: numbers are finite and not negative."""
+    latency = window.latency_ms
+    counts = (
+        window.inferences,
+        window.nan_outputs,
+        window.dropped_windows,
+        window.exercised,
+        latency.count,
+        *window.errors.values(),
+    )
+    numbers = (window.duration_s, window.rss_mb, latency.sum_log_squared, latency.total)
+    return (
+        1 <= window.seq <= _MAX_INT
+        and all(0 <= count <= _MAX_INT >> 16 for count in counts)
+        and all(0 <= number < math.inf for number in numbers)
+        and all(map(math.isfinite, (window.ended_mono_s, latency.sum_log)))
+        and 0 < len(window.model) <= _MAX_NAME
+        and len(window.digest) == 64
+        and len(window.state) <= 16
+    )

@@ -1,0 +1,1 @@
+"""Storage: SQLAlchemy tables for facts and a folder for bundles. Decides nothing."""

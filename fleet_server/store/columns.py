@@ -1,0 +1,49 @@
+"""Column types: UTC times and coded values. The one place that knows how they are stored."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, Text
+from sqlalchemy.types import TypeDecorator
+
+from edgekit import codec
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time with its zone outside and without one inside the database, always UTC."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 (signature of SQLAlchemy)
+        """Drop the zone after turning to UTC."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 (signature of SQLAlchemy)
+        """Put the zone back."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Coded(TypeDecorator[Any]):
+    """A dataclass or mapping as canonical JSON text.
+
+    Args:
+        kind: Type to read it back as; unknown fields of a newer writer are ignored.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: Any) -> None:  # noqa: ANN401 (a type or a generic alias)
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: object, dialect: Dialect) -> str | None:  # noqa: ARG002 (signature of SQLAlchemy)
+        """Encode."""
+        return None if value is None else codec.encode(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ANN401, ARG002 (signature of SQLAlchemy)
+        """Decode."""
+        return None if value is None else codec.decode(value, self.kind, where="database")

@@ -1,0 +1,112 @@
+"""Devices and tokens in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    MappingResult,
+    RowMapping,
+    Select,
+    bindparam,
+    select,
+    update,
+)
+
+from fleet_server.services.records import DeviceRecord, EnrolmentRecord
+from fleet_server.store import schema
+from fleet_server.store.dialects import insert_or_update
+
+_DEVICE_FIELDS = tuple(field.name for field in fields(DeviceRecord))
+_PAGE = 1000
+
+
+class SqlDevices:
+    """Devices within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, device_id: str) -> DeviceRecord | None:
+        """Return a device by id."""
+        table = schema.devices
+        row = self._rows(select(table).where(table.c.id == device_id)).first()
+        return None if row is None else DeviceRecord(**row)
+
+    def put(self, device: DeviceRecord) -> None:
+        """Add a device or replace it."""
+        row = {name: getattr(device, name) for name in _DEVICE_FIELDS}
+        insert_or_update(self._connection, schema.devices, row)
+
+    def page(
+        self, *, selector: Mapping[str, str], after: str = "", limit: int | None = None
+    ) -> Sequence[DeviceRecord]:
+        """Return devices whose labels match, by id, beginning behind `after`."""
+        found: list[DeviceRecord] = []
+        while limit is None or len(found) < limit:
+            rows = self._after(after)
+            if not rows:
+                break
+            after = rows[-1]["id"]
+            found += [
+                d
+                for d in (DeviceRecord(**row) for row in rows)
+                if selector.items() <= d.labels.items()
+            ]
+        return found[:limit]
+
+    def seen(self, times: Mapping[str, datetime]) -> None:
+        """Set the time of the last poll of many devices; unknown ids are ignored."""
+        if not times:
+            return
+        table = schema.devices
+        statement = (
+            update(table)
+            .where(table.c.id == bindparam("device"))
+            .values(last_seen_at=bindparam("at"))
+        )
+        rows = [{"device": device, "at": at} for device, at in times.items()]
+        self._connection.execute(statement, rows)
+
+    def _after(self, after: str) -> Sequence[RowMapping]:
+        table = schema.devices
+        query = select(table).where(table.c.id > after).order_by(table.c.id).limit(_PAGE)
+        return self._rows(query).all()
+
+    def _rows(self, query: Select[Any]) -> MappingResult:
+        return self._connection.execute(query).mappings()
+
+
+class SqlTokens:
+    """Tokens within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def enrolment(self, token_sha256: str) -> EnrolmentRecord | None:
+        """Return an enrolment token by its digest."""
+        table = schema.enrolment_tokens
+        query = select(table).where(table.c.token_sha256 == token_sha256)
+        row = self._connection.execute(query).mappings().first()
+        return None if row is None else EnrolmentRecord(**row)
+
+    def put_enrolment(self, record: EnrolmentRecord) -> None:
+        """Add an enrolment token or replace it."""
+        row = {field.name: getattr(record, field.name) for field in fields(EnrolmentRecord)}
+        insert_or_update(self._connection, schema.enrolment_tokens, row)
+
+    def admin(self, token_sha256: str) -> str | None:
+        """Return the name of the administrator with this token."""
+        table = schema.admin_tokens
+        query = select(table.c.name).where(table.c.token_sha256 == token_sha256)
+        name = self._connection.execute(query).scalar()
+        return None if name is None else str(name)
+
+    def put_admin(self, token_sha256: str, name: str, *, now: datetime) -> None:
+        """Add an administrator's token."""
+        row = {"token_sha256": token_sha256, "name": name, "created_at": now}
+        insert_or_update(self._connection, schema.admin_tokens, row)

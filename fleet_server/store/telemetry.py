@@ -1,0 +1,116 @@
+"""Telemetry windows in SQL: each once, by (device, spool, seq)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from edgekit import codec
+from fleet_server.domain.evidence import Summary
+from fleet_server.services.records import WindowRecord, WindowTotals
+from fleet_server.store.dialects import insert_or_ignore
+from fleet_server.store.schema import windows
+
+_C = windows.c
+
+
+class SqlTelemetry:
+    """Windows within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, records: Sequence[WindowRecord]) -> None:
+        """Store windows; those that are stored already change nothing."""
+        if records:
+            insert_or_ignore(self._connection, windows, [_row(record) for record in records])
+
+    def totals(self, device_id: str) -> Sequence[WindowTotals]:
+        """Add a device's windows up by model, digest and spool."""
+        query = (
+            select(
+                _C.model,
+                _C.digest,
+                _C.spool_id,
+                func.count().label("windows"),
+                func.min(_C.seq).label("first_seq"),
+                func.max(_C.seq).label("last_seq"),
+                func.sum(_C.inferences).label("inferences"),
+                func.sum(_C.errors).label("errors"),
+                func.sum(_C.latencies).label("latencies"),
+                func.sum(_C.sum_log_latency).label("sum_log_latency"),
+                func.min(_C.ended_at).label("first_ended_at"),
+                func.max(_C.ended_at).label("last_ended_at"),
+            )
+            .where(_C.device == device_id)
+            .group_by(_C.model, _C.digest, _C.spool_id)
+            .order_by(_C.model, func.min(_C.received_at), _C.digest)
+        )
+        return [WindowTotals(**row) for row in self._connection.execute(query).mappings()]
+
+    def last_digest(
+        self, device_id: str, model: str, *, before: datetime, other_than: str = ""
+    ) -> str | None:
+        """Return what a device ran last before a time, as its windows say."""
+        query = (
+            select(_C.digest)
+            .where(_C.device == device_id, _C.model == model, _C.ended_at <= before)
+            .where(_C.digest != other_than)
+            .order_by(_C.ended_at.desc())
+            .limit(1)
+        )
+        digest = self._connection.execute(query).scalar()
+        return None if digest is None else str(digest)
+
+    def summary(self, device_id: str, digest: str, *, since: datetime, until: datetime) -> Summary:
+        """Merge the windows of one digest that ended in (since, until], server's clock."""
+        query = select(
+            func.count().label("windows"),
+            func.coalesce(func.sum(_C.inferences + _C.errors), 0).label("inferences"),
+            func.coalesce(func.sum(_C.errors), 0).label("errors"),
+            func.coalesce(func.sum(_C.latencies), 0).label("latencies"),
+            func.coalesce(func.sum(_C.sum_log_latency), 0.0).label("sum_log_latency"),
+            func.coalesce(func.sum(_C.sum_sq_log_latency), 0.0).label("sum_sq_log_latency"),
+            func.coalesce(func.max(_C.rss_mb), 0.0).label("rss_mb"),
+        ).where(
+            _C.device == device_id,
+            _C.digest == digest,
+            _C.ended_at > since,
+            _C.ended_at <= until,
+        )
+        row = dict(self._connection.execute(query).mappings().one())
+        return Summary(max_rss_bytes=int(row.pop("rss_mb") * (1 << 20)), **row)
+
+    def windows_since(self, model: str, since: datetime) -> Mapping[str, int]:
+        """Count the windows of a model that ended after a time, by device."""
+        query = (
+            select(_C.device, func.count())
+            .where(_C.model == model, _C.ended_at > since)
+            .group_by(_C.device)
+        )
+        return {device: int(count) for device, count in self._connection.execute(query)}
+
+
+def _row(record: WindowRecord) -> dict[str, Any]:
+    window = record.window
+    return {
+        "device": record.device_id,
+        "spool_id": record.spool_id,
+        "seq": window.seq,
+        "model": window.model,
+        "digest": window.digest,
+        "received_at": record.received_at,
+        "ended_at": record.ended_at,
+        "duration_s": window.duration_s,
+        "state": window.state,
+        "inferences": window.inferences,
+        "errors": sum(window.errors.values()),
+        "latencies": window.latency_ms.count,
+        "sum_log_latency": window.latency_ms.sum_log,
+        "sum_sq_log_latency": window.latency_ms.sum_log_squared,
+        "rss_mb": window.rss_mb,
+        "body": codec.encode(window).decode(),
+    }
