@@ -1,0 +1,279 @@
+"""The agent: puts the parts together, then journal, step, advance, for ever.
+
+The loop is the only writer of the journal. It writes before it acts, so that a restart knows what
+was begun.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from device_agent.boot import boot_id
+from device_agent.config import Config, Layout
+from device_agent.context import Contact, Context, Stopped
+from device_agent.ddi import Ddi
+from device_agent.identity import Identity, load_identity
+from device_agent.journal import Ending, Journal, Record
+from device_agent.notify import notify
+from device_agent.profile import detect_apart
+from device_agent.slots import SlotStore
+from device_agent.spool import Spool
+from device_agent.states import (
+    AT_REST,
+    MAX_VISITS,
+    SETTLED,
+    TRANSITIONS,
+    Event,
+    State,
+    advance,
+    resume,
+)
+from device_agent.status import LiveStatus, model_status, write_live
+from device_agent.steps import STEPS
+from device_agent.supervisor import Supervisor
+from device_agent.transport import Transport
+from device_agent.uploader import Uploader
+from edgekit import __version__
+from edgekit.errors import ConflictError, EdgeKitError, FormatError, StorageError
+from edgekit.protocol import AGENT_HEADER, Outcome, Reason
+from edgekit.trust.process import ask
+
+logger = logging.getLogger(__name__)
+START_WAIT_S = 15.0
+TROUBLE_WAIT_S = 5.0
+
+
+class Agent:
+    """One device's agent. `run` returns when `stop` was called."""
+
+    def __init__(self, config: Config, layout: Layout) -> None:
+        """Put the parts together; workers start in `run`.
+
+        Raises:
+            UsageError: The device is not enrolled, or none of the wanted runtimes works.
+            StorageError: The spool cannot be opened.
+        """
+        self._layout = layout
+        self._stopping = threading.Event()
+        self._journal = Journal(layout.journal)
+        self._written = State.IDLE
+        self._notify_address = os.environ.get("NOTIFY_SOCKET", "")
+        self._status_lock = threading.Lock()
+        identity = load_identity(layout.identity)
+        rng = random.Random()  # noqa: S311 (jitter, no secret)
+        spool = Spool(layout.spool, max_bytes=round(config.spool_mb * (1 << 20)))
+        self._ctx = self._context(config, identity, rng)
+        self._uploader = Uploader(
+            Ddi(_transport(identity), identity),
+            spool,
+            url=lambda: self._ctx.contact.telemetry_url,
+            interval_s=config.upload_interval_s or config.window_s,
+            boot_id=self._ctx.boot_id,
+            clock=time.monotonic,
+            rng=rng,
+        )
+
+    def stop(self) -> None:
+        """Ask the agent to end; safe in a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Serve what was committed, finish what was begun, follow the server; until stopped."""
+        record = self._recover()
+        self._uploader.start()
+        notify(self._notify_address, "READY=1")
+        try:
+            while not self._stopping.is_set():
+                record = self._persist(record)
+                event, record = self._step(record)
+                record = replace(record, state=advance(record.state, event))
+        except Stopped:
+            logger.info("stopping", extra={"fields": {"state": record.state}})
+        finally:
+            notify(self._notify_address, "STOPPING=1")
+            self._interrupt(record)
+            self._ctx.supervisor.stop()
+            self._uploader.stop()
+            self.publish()
+
+    def publish(self) -> None:
+        """Write status.json; trouble with it is no reason to stop."""
+        with self._status_lock, contextlib.suppress(OSError):
+            models = {m: model_status(f) for m, f in self._ctx.supervisor.view().items()}
+            live = LiveStatus(pid=os.getpid(), contact_error=self._ctx.contact.error, models=models)
+            write_live(self._layout.status, live)
+
+    def _context(self, config: Config, identity: Identity, rng: random.Random) -> Context:
+        layout, boot = self._layout, boot_id()
+        return Context(
+            config=config,
+            layout=layout,
+            identity=identity,
+            ddi=Ddi(_transport(identity), identity),
+            slots=SlotStore(layout.models),
+            supervisor=Supervisor(config, layout, boot_id=boot, on_change=self._changed),
+            profile=detect_apart(config.runtimes),
+            boot_id=boot,
+            trust=ask,
+            stopping=self._stopping,
+            clock=time.monotonic,
+            rng=rng,
+            contact=Contact(trust_url=identity.trust_url),
+            alive=self._alive,
+        )
+
+    def _changed(self) -> None:
+        if hasattr(self, "_ctx"):
+            self.publish()
+
+    def _alive(self) -> None:
+        notify(self._notify_address, "WATCHDOG=1")
+        self.publish()
+
+    def _recover(self) -> Record:
+        """Return where to go on, with every committed bundle answering."""
+        record = self._read_journal()
+        same_boot = record.boot_id == self._ctx.boot_id
+        state = resume(record.state, same_boot=same_boot)
+        if state is not record.state:
+            logger.warning("resuming", extra={"fields": {"was": record.state, "now": state}})
+        record = replace(record, state=state)
+        if state is State.COMMITTING and record.deployment is not None:
+            self._ctx.slots.of(record.deployment.model).commit(record.deployment.digest)
+        self._serve_committed()
+        return record
+
+    def _read_journal(self) -> Record:
+        try:
+            record = self._journal.read()
+            self._written = record.state
+            if record.state not in AT_REST:
+                record.current()
+        except FormatError as error:
+            # What was committed is known without it; what the server wants, it says again.
+            logger.exception("journal set aside", exc_info=error)
+            with contextlib.suppress(FileNotFoundError):
+                self._journal.set_aside()
+            for slots in self._ctx.slots.all():
+                slots.end_trial()
+            return Record()
+        return record
+
+    def _serve_committed(self) -> None:
+        started: list[str] = []
+        for slots in self._ctx.slots.all():
+            try:
+                digest = slots.forget_damaged()
+            except FormatError as error:
+                logger.exception("slots set aside", exc_info=error)
+                slots.set_aside()
+                continue
+            if digest:
+                self._ctx.supervisor.serve(slots.model, digest)
+                started.append(slots.model)
+        for model in started:
+            if not self._ctx.supervisor.wait_serving(model, timeout_s=START_WAIT_S):
+                logger.error("does not answer yet", extra={"fields": {"model": model}})
+
+    def _persist(self, record: Record) -> Record:
+        """Write what is about to be done; resting after resting is not worth a write."""
+        if record.state in AT_REST and self._written in AT_REST:
+            return record
+        if record.visits >= MAX_VISITS and record.state not in SETTLED:
+            record = _given_up(record)
+        record = replace(record, visits=record.visits + 1, boot_id=self._ctx.boot_id)
+        while True:
+            try:
+                self._journal.write(record)
+                break
+            except StorageError as error:
+                # Nothing is done that could not be remembered.
+                logger.error("journal waits", extra={"fields": {"error": str(error)}})  # noqa: TRY400 (expected, one line)
+                self._ctx.wait(TROUBLE_WAIT_S)
+        self._written = record.state
+        if record.state not in AT_REST:
+            logger.info("update", extra={"fields": {"state": record.state}})
+        self.publish()
+        return record
+
+    def _step(self, record: Record) -> tuple[Event, Record]:
+        try:
+            return STEPS[record.state](self._ctx, record)
+        except (EdgeKitError, OSError) as error:
+            logger.exception("step failed", extra={"fields": {"state": record.state}})
+            if (record.state, Event.FAILED) not in TRANSITIONS:
+                self._ctx.wait(TROUBLE_WAIT_S)
+                return (Event.WAKE if record.state is State.IDLE else Event.LATER), record
+            ending = _ending(record, Reason.LOAD, str(error))
+            return Event.FAILED, replace(record, ending=ending)
+
+    def _interrupt(self, record: Record) -> None:
+        """Write where to go on; a trial that a person interrupted begins again."""
+        with contextlib.suppress(StorageError, FormatError):
+            if record.state is State.PROBATION:
+                self._ctx.slots.of(record.current().model).end_trial()
+                record = replace(record, state=advance(record.state, Event.STOPPED))
+            if {record.state, self._written} - AT_REST:
+                self._journal.write(replace(record, boot_id=self._ctx.boot_id))
+
+
+def _given_up(record: Record) -> Record:
+    """Return a record that ends a deployment which was begun too often."""
+    message = f"given up in state {record.state} after {record.visits} visits"
+    changed = record.state in {State.ACTIVATING, State.PROBATION, State.COMMITTING}
+    return replace(
+        record,
+        state=State.ROLLING_BACK if changed else State.REPORTING,
+        ending=_ending(record, Reason.INTERRUPTED, message),
+    )
+
+
+def _ending(record: Record, reason: Reason, message: str) -> Ending:
+    wanted = record.current()
+    return Ending(
+        action=wanted.action,
+        version=wanted.version,
+        outcome=Outcome.FAILED,
+        reason=reason,
+        message=message,
+    )
+
+
+def _transport(identity: Identity) -> Transport:
+    headers = {
+        "Authorization": identity.authorization,
+        "Accept": "application/json",
+        AGENT_HEADER: __version__,
+    }
+    return Transport(identity.server, headers)
+
+
+@contextlib.contextmanager
+def only_agent(layout: Layout) -> Iterator[None]:
+    """Hold the folder's lock; it ends with the process.
+
+    Raises:
+        ConflictError: Another agent runs on the folder.
+        StorageError: The folder cannot be written.
+    """
+    try:
+        handle = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(
+            f"cannot be locked ({error.strerror})", where=str(layout.lock)
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise ConflictError("another agent runs here", where=str(layout.folder)) from error
+    finally:
+        os.close(handle)

@@ -1,0 +1,181 @@
+"""The agent's settings: one frozen dataclass from TOML, and the layout of its folder.
+
+Every default stands here. An unknown key is an error, so that a misspelt limit is not ignored.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from device_agent.probation import Budget
+from edgekit import codec
+from edgekit.errors import FormatError, StorageError, UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where samples come from that nobody sends: a folder, replayed for ever.
+
+    Attributes:
+        folder: Holds .npy arrays or images.
+        rate_hz: Samples a second.
+        model: Model that gets them; empty means whichever runs.
+    """
+
+    folder: str
+    rate_hz: float = 10.0
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Settings of one agent.
+
+    Attributes:
+        poll_interval_s: How often to ask; None follows the server.
+        window_s: Length of a telemetry window.
+        upload_interval_s: How often windows are sent; None follows `window_s`.
+        spool_mb: Most that unsent windows may take on disk; the oldest go first.
+        inference_timeout_s: An inference that takes longer is a hang.
+        load_timeout_s: Longest time for loading and the self-test together.
+        deadline_ms: An answer that takes longer counts as late; 0 for no deadline.
+        drain_s: Longest time that a replaced worker may take to finish.
+        threads: Threads of the inference runtime.
+        runtimes: Use only these; empty uses all that work here.
+        ports: Loopback port of a model; 0 or absent lets the system choose one, which is kept.
+        attributes: Pairs that the device reports about itself.
+        log_level: Lowest level that is logged.
+        log_json: One JSON object a line.
+        probation: What a candidate may do.
+        source: Samples that nobody sends.
+    """
+
+    poll_interval_s: float | None = None
+    window_s: float = 60.0
+    upload_interval_s: float | None = None
+    spool_mb: float = 64.0
+    inference_timeout_s: float = 10.0
+    load_timeout_s: float = 120.0
+    deadline_ms: float = 0.0
+    drain_s: float = 5.0
+    threads: int = 1
+    runtimes: tuple[str, ...] = ()
+    ports: dict[str, int] = field(default_factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict)
+    log_level: str = "INFO"
+    log_json: bool = False
+    probation: Budget = field(default_factory=Budget)
+    source: Source | None = None
+
+
+POSITIVE = ("poll_interval_s", "window_s", "upload_interval_s", "spool_mb", "inference_timeout_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where everything lies in the agent's folder."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings, written by people."""
+        return self.folder / "agent.toml"
+
+    @property
+    def identity(self) -> Path:
+        """Who the device is, written at enrolment; holds the token, 0600."""
+        return self.folder / "identity.json"
+
+    @property
+    def trust(self) -> Path:
+        """Folder of trusted metadata."""
+        return self.folder / "trust"
+
+    @property
+    def journal(self) -> Path:
+        """What the agent is doing."""
+        return self.folder / "journal.json"
+
+    @property
+    def models(self) -> Path:
+        """One folder a model with its slots."""
+        return self.folder / "models"
+
+    @property
+    def downloads(self) -> Path:
+        """Bytes that nobody has verified yet."""
+        return self.folder / "downloads"
+
+    @property
+    def spool(self) -> Path:
+        """Windows that the server does not have yet."""
+        return self.folder / "spool.sqlite"
+
+    @property
+    def status(self) -> Path:
+        """What the running agent says about itself."""
+        return self.folder / "status.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the running agent."""
+        return self.folder / "agent.lock"
+
+
+def load_config(path: Path) -> Config:
+    """Read settings; a file that does not exist means all defaults.
+
+    Raises:
+        UsageError: No TOML, an unknown key, a value of the wrong type or out of range.
+        StorageError: The file cannot be read.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Config()
+    except OSError as error:
+        raise StorageError(f"cannot be read ({error.strerror})", where=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"no valid TOML: {error}", where=str(path)) from error
+    return parse_config(document, where=str(path))
+
+
+def parse_config(document: dict[str, Any], *, where: str) -> Config:
+    """Turn decoded TOML into settings.
+
+    Raises:
+        UsageError: An unknown key, a value of the wrong type or out of range.
+    """
+    _refuse_unknown(document, Config, where)
+    _refuse_unknown(document.get("probation", {}), Budget, f"{where} [probation]")
+    _refuse_unknown(document.get("source", {}), Source, f"{where} [source]")
+    try:
+        config = codec.convert(document, Config, where=where)
+    except FormatError as error:
+        raise UsageError(error.what, where=where) from error
+    for name in POSITIVE:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise UsageError(f"{name} must be above 0", where=where)
+    if config.source is not None and not config.source.rate_hz > 0:
+        raise UsageError("source.rate_hz must be above 0", where=where)
+    if config.threads < 1:
+        raise UsageError("threads must be at least 1", where=where)
+    return config
+
+
+def _refuse_unknown(table: object, kind: type[Any], where: str) -> None:
+    if not isinstance(table, dict):
+        return
+    known = {f.name for f in fields(kind)}
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise UsageError(
+            f"unknown key {', '.join(unknown)}",
+            where=where,
+            todo=f"known: {', '.join(sorted(known))}",
+        )

@@ -1,0 +1,215 @@
+"""The device's side of DDI v1 and of EdgeKit's additional links. No decision is taken here."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from device_agent.identity import Identity
+from device_agent.journal import Deployment, Ending
+from device_agent.transport import Transport
+from edgekit import codec
+from edgekit.device import DeviceProfile
+from edgekit.errors import FormatError
+from edgekit.protocol import (
+    LINK_PROFILE,
+    LINK_TELEMETRY,
+    LINK_TRUST,
+    META_KIND,
+    META_MODEL,
+    META_TARGET,
+    META_VARIANT,
+    META_VERSION,
+    RUNNING_HEADER,
+    Chunk,
+    ControllerBase,
+    DeploymentBase,
+    DeploymentKind,
+    EdgeKitStatus,
+    Execution,
+    Feedback,
+    Finished,
+    Outcome,
+    Result,
+    Status,
+    TelemetryBatch,
+    TelemetryReceipt,
+    parse_sleep,
+    running_header,
+)
+
+JSON = {"Content-Type": "application/json"}
+MAX_DETAIL = 500
+_ACTION = re.compile(r"[0-9]{1,18}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """The answer to a poll.
+
+    Attributes:
+        sleep_s: When the server wants the next one.
+        links: Address by relation.
+    """
+
+    sleep_s: float
+    links: dict[str, str]
+
+    @property
+    def deployment(self) -> str:
+        """Address of something to install; empty for nothing."""
+        return self.links.get("deploymentBase", "")
+
+    @property
+    def cancel(self) -> str:
+        """Address of something to stop; empty for nothing."""
+        return self.links.get("cancelAction", "")
+
+    @property
+    def config_data(self) -> str:
+        """Where attributes are wanted; empty when they are not."""
+        return self.links.get("configData", "")
+
+    @property
+    def profile(self) -> str:
+        """Where the profile is taken."""
+        return self.links.get(LINK_PROFILE, "")
+
+    @property
+    def trust(self) -> str:
+        """Folder of the trust metadata."""
+        return self.links.get(LINK_TRUST, "")
+
+    @property
+    def telemetry(self) -> str:
+        """Where windows are taken."""
+        return self.links.get(LINK_TELEMETRY, "")
+
+
+class Ddi:
+    """What a device says to its server. Every method raises as `Transport.request` does."""
+
+    def __init__(self, transport: Transport, identity: Identity) -> None:
+        self.transport = transport
+        self._identity = identity
+
+    def poll(self, running: Mapping[str, str]) -> Poll:
+        """Ask what to do, saying what runs (digest by model).
+
+        Raises:
+            FormatError: The answer is not DDI.
+        """
+        url = self._identity.base_url
+        headers = {RUNNING_HEADER: running_header(dict(running))}
+        answer = self.transport.request("GET", url, headers=headers)
+        base = codec.decode(answer.body, ControllerBase, where=url)
+        links = {relation: link.href for relation, link in base.links.items()}
+        return Poll(sleep_s=parse_sleep(base.config.polling.sleep), links=links)
+
+    def deployment(self, url: str) -> Deployment:
+        """Read what to install.
+
+        Raises:
+            FormatError: The answer is not DDI, or nothing that this agent can install.
+        """
+        answer = self.transport.request("GET", url)
+        base = codec.decode(answer.body, DeploymentBase, where=url)
+        if not _ACTION.fullmatch(base.id) or len(base.deployment.chunks) != 1:
+            raise FormatError("needs a numeric id and exactly one chunk", where=url)
+        return _deployment(base.id, base.deployment.chunks[0], self._feedback_url(base.id), url)
+
+    def proceeding(self, deployment: Deployment, state: str, detail: str) -> None:
+        """Say how far a deployment is.
+
+        Raises:
+            GoneError: The server has closed it.
+        """
+        self._feedback(
+            deployment.answer_url,
+            Status(
+                execution=Execution.PROCEEDING,
+                result=Result(finished=Finished.NONE),
+                details=(detail[:MAX_DETAIL],),
+                edgekit=EdgeKitStatus(state=state),
+            ),
+        )
+
+    def closed(self, deployment: Deployment, ending: Ending) -> None:
+        """Say how a deployment ended.
+
+        Raises:
+            GoneError: The server has closed it, perhaps by an earlier try of this.
+        """
+        good = ending.outcome in {Outcome.COMMITTED, Outcome.UNEXERCISED}
+        self._feedback(
+            deployment.answer_url,
+            Status(
+                execution=Execution.CLOSED,
+                result=Result(finished=Finished.SUCCESS if good else Finished.FAILURE),
+                details=(
+                    f"{ending.outcome} {ending.reason} {ending.message}"[:MAX_DETAIL].strip(),
+                ),
+                edgekit=EdgeKitStatus(
+                    outcome=ending.outcome, reason=ending.reason, digest=ending.digest
+                ),
+            ),
+        )
+
+    def agree_to_cancel(self, url: str) -> None:
+        """Close what the server wants to stop; nothing of it has begun."""
+        action = url.partition("?")[0].rstrip("/").rpartition("/")[2]
+        if not _ACTION.fullmatch(action):
+            raise FormatError("has no number", where=url)
+        self._feedback(
+            f"{self._identity.base_url}/cancelAction/{action}/feedback",
+            Status(execution=Execution.CLOSED, result=Result(finished=Finished.SUCCESS)),
+        )
+
+    def put_attributes(self, url: str, attributes: Mapping[str, str]) -> None:
+        """Report attributes."""
+        body = codec.encode({"mode": "merge", "data": dict(attributes)})
+        self.transport.request("PUT", url, body=body, headers=JSON)
+
+    def put_profile(self, url: str, profile: DeviceProfile) -> None:
+        """Report what the device can run."""
+        self.transport.request("PUT", url, body=codec.encode(profile), headers=JSON)
+
+    def send_windows(self, url: str, batch: TelemetryBatch) -> TelemetryReceipt:
+        """Send windows, compressed; the receipt names those that may be forgotten."""
+        body = zlib.compress(codec.encode(batch), wbits=31)
+        headers = {**JSON, "Content-Encoding": "gzip"}
+        answer = self.transport.request("POST", url, body=body, headers=headers)
+        return codec.decode(answer.body, TelemetryReceipt, where=url)
+
+    def _feedback(self, url: str, status: Status) -> None:
+        body = codec.encode(Feedback(status=status))
+        self.transport.request("POST", url, body=body, headers=JSON)
+
+    def _feedback_url(self, action: str) -> str:
+        return f"{self._identity.base_url}/deploymentBase/{action}/feedback"
+
+
+def _deployment(action: str, chunk: Chunk, answer_url: str, where: str) -> Deployment:
+    if len(chunk.artifacts) != 1:
+        raise FormatError("needs exactly one artifact", where=where)
+    artifact = chunk.artifacts[0]
+    link = artifact.links.get("download") or artifact.links.get("download-http")
+    digest = artifact.hashes.sha256.lower()
+    if link is None or not _DIGEST.fullmatch(digest):
+        raise FormatError("needs a download link and a sha256", where=where)
+    rollback = chunk.meta(META_KIND) == DeploymentKind.ROLLBACK
+    return Deployment(
+        action=action,
+        kind=DeploymentKind.ROLLBACK if rollback else DeploymentKind.UPDATE,
+        model=chunk.meta(META_MODEL) or chunk.name,
+        version=chunk.meta(META_VERSION) or chunk.version,
+        variant=chunk.meta(META_VARIANT),
+        target=chunk.meta(META_TARGET),
+        digest=digest,
+        size=artifact.size,
+        url=link.href,
+        answer_url=answer_url,
+    )

@@ -1,0 +1,117 @@
+"""Getting a bundle's bytes: resumed, capped by the signed length, with room checked first.
+
+What comes is not trusted: it lies in downloads/ until it is verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from device_agent.transport import Transport
+from edgekit.errors import NetworkError, StorageError, TrustError
+from edgekit.trust.durable import sync
+
+_CHUNK = 1 << 18
+SPARE_BYTES = 8 << 20
+"""Room that a download leaves for journals, spool and logs."""
+
+
+def download(transport: Transport, url: str, part: Path, *, sha256: str, size: int) -> None:
+    """Bring `part` to the signed length and check its digest; durable on return.
+
+    What is there already is kept and the rest asked for by Range. A file that is complete is not
+    asked for again.
+
+    Args:
+        transport: To the server that has it.
+        url: Address of the bytes.
+        part: Where to; its folder must exist.
+        sha256: Signed digest, hex.
+        size: Signed length in bytes: not one byte more is written.
+
+    Raises:
+        StorageError: No room or no permission.
+        TrustError: The bytes are not those that were signed; `part` is removed.
+        NetworkError: The answer ended early; `part` keeps what came.
+        BusyError: The server asks to come later.
+        RefusedError: The server does not give it.
+    """
+    have = part.stat().st_size if part.exists() else 0
+    if have > size:
+        part.unlink()
+        have = 0
+    check_room(part.parent, need=2 * size - have)
+    if have < size:
+        _fetch(transport, url, part, have=have, size=size)
+    _check_digest(part, sha256)
+
+
+def check_room(folder: Path, *, need: int) -> None:
+    """Check that `need` bytes fit and leave room to work.
+
+    Raises:
+        StorageError: They do not.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < need + SPARE_BYTES:
+        raise StorageError(
+            f"no room: needs {(need + SPARE_BYTES) >> 20} MiB, {free >> 20} MiB are free",
+            where=str(folder),
+            todo="make room on the device",
+        )
+
+
+def _fetch(transport: Transport, url: str, part: Path, *, have: int, size: int) -> None:
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with transport.stream("GET", url, headers=headers) as response:
+        if have and response.status == 416:
+            part.unlink()
+            raise NetworkError("the server has no such range", where=url)
+        start = have if response.status == 206 else 0
+        with _writing(part), part.open("ab") as out:
+            out.truncate(start)
+        _copy(response, part, size - start)
+    with _writing(part):
+        sync(part)
+        sync(part.parent)
+    came = part.stat().st_size
+    if came < size:
+        raise NetworkError(f"the answer ended after {came} of {size} bytes", where=url)
+
+
+def _copy(source: BinaryIO, part: Path, limit: int) -> None:
+    with part.open("ab", buffering=0) as out:
+        while limit > 0 and (chunk := source.read(min(_CHUNK, limit))):
+            with _writing(part):
+                _write_all(out, chunk)
+            limit -= len(chunk)
+
+
+def _write_all(out: io.RawIOBase, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[out.write(view) or 0 :]
+
+
+@contextmanager
+def _writing(part: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot be written ({error.strerror})", where=str(part)) from error
+
+
+def _check_digest(part: Path, sha256: str) -> None:
+    with part.open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != sha256:
+        part.unlink()
+        raise TrustError(
+            f"has sha256 {found[:12]}..., signed was {sha256[:12]}...", where=part.name
+        )

@@ -1,0 +1,70 @@
+"""Who the device is: address of the server, name and token, in one file that only it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from edgekit import codec
+from edgekit.errors import UsageError
+from edgekit.protocol import TENANT
+from edgekit.trust.durable import write_durably
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A device as its server knows it.
+
+    Attributes:
+        server: Address of the server, without a slash at the end.
+        device_id: Name of the device.
+        token: Proves it, 256 random bits.
+        tenant: Path segment of the DDI address.
+        format_version: Of identity.json.
+    """
+
+    server: str
+    device_id: str
+    token: str = field(repr=False)
+    tenant: str = TENANT
+    format_version: str = "1.0"
+
+    @property
+    def base_url(self) -> str:
+        """DDI address of the device."""
+        return f"{self.server}/{self.tenant}/controller/v1/{quote(self.device_id, safe='')}"
+
+    @property
+    def trust_url(self) -> str:
+        """Where the metadata lies when a poll names no other place."""
+        return f"{self.server}/{self.tenant}/tuf/metadata/"
+
+    @property
+    def authorization(self) -> str:
+        """Value of the header that proves the identity."""
+        return f"TargetToken {self.token}"
+
+    def save(self, path: Path) -> None:
+        """Write the file, 0600; durable on return."""
+        write_durably(path, codec.encode(self), mode=0o600)
+
+
+def load_identity(path: Path) -> Identity:
+    """Read who the device is.
+
+    Raises:
+        UsageError: The device is not enrolled.
+        FormatError: The file is damaged.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            "this device is not enrolled",
+            where=str(path.parent),
+            todo="run: edgekit-agent enrol --file FILE --id NAME --state DIR",
+        ) from error
+    identity = codec.decode(data, Identity, where=str(path))
+    codec.check_major(identity.format_version, 1, where=str(path))
+    return identity

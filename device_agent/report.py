@@ -1,0 +1,38 @@
+"""A status as lines for people. Pure."""
+
+from __future__ import annotations
+
+from device_agent.status import ModelStatus, Status
+
+
+def lines(status: Status) -> list[str]:
+    """Return the status, a fact a line."""
+    agent = f"runs (pid {status.agent_pid})" if status.agent_pid else "does not run"
+    text = [
+        f"device   {status.device_id} at {status.server}",
+        f"agent    {agent}",
+        f"update   {status.state}" + (f" {status.version}" if status.version else ""),
+    ]
+    if status.last is not None:
+        last = status.last
+        why = f" ({last.reason}: {last.message})" if last.reason else ""
+        text.append(f"last     {last.version} {last.outcome}{why}")
+    if status.contact_error:
+        text.append(f"server   not reached: {status.contact_error}")
+    text += [f"model    {name} {_model(model)}" for name, model in sorted(status.models.items())]
+    if status.spool is not None:
+        spool = status.spool
+        text.append(
+            f"spool    {spool.waiting} waiting, {spool.windows} windows and"
+            f" {spool.inferences} inferences recorded, {spool.dropped} dropped"
+        )
+    return text
+
+
+def _model(model: ModelStatus) -> str:
+    if not model.serving:
+        return "does not answer"
+    return (
+        f"{model.version} {model.variant} {model.digest[:12]} {model.mode}"
+        f" at {model.address} (pid {model.worker_pid})"
+    )

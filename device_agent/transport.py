@@ -1,0 +1,211 @@
+"""HTTP to one server: keep-alive, one clear error each, and how long to wait after one.
+
+Knows no deployment and no telemetry. The token goes to the enrolled server and nowhere else.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from edgekit.errors import NetworkError, RefusedError
+
+MAX_ANSWER_BYTES = 4 << 20
+BACKOFF_BASE_S = 1.0
+BACKOFF_CAP_S = 300.0
+RETRY_AFTER_CAP_S = 3600.0
+
+
+class BusyError(NetworkError):
+    """The server asks to come later.
+
+    Attributes:
+        retry_after_s: When, counted from now; 0 when it did not say.
+    """
+
+    def __init__(self, status: int, *, where: str, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(f"the server answers {status}", where=where)
+
+
+class StatusError(RefusedError):
+    """The server said no with an HTTP status.
+
+    Attributes:
+        status: 300 to 499.
+    """
+
+    def __init__(self, status: int, *, where: str) -> None:
+        self.status = status
+        todo = "enrol the device again" if status == 401 else ""
+        super().__init__(f"the server answers {status}", where=where, todo=todo)
+
+
+class GoneError(StatusError):
+    """The server has closed, or never had, what was asked for (404, 410)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A response with a status below 400.
+
+    Attributes:
+        status: HTTP status.
+        headers: By lower-case name.
+        body: At most 4 MiB.
+    """
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+def backoff_s(failures: int, rng: random.Random, *, at_least_s: float = 0.0) -> float:
+    """Return how long to wait after some failures in a row: doubled each time, half of it random.
+
+    Args:
+        failures: Failures in a row, at least 1.
+        rng: Spreads the devices of a fleet that lost its server.
+        at_least_s: What the server asked for (Retry-After).
+    """
+    bound = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0 ** min(failures - 1, 30))
+    return max(bound * (0.5 + rng.random() / 2), at_least_s * (1 + rng.random() / 10))
+
+
+def retry_after_s(value: str | None) -> float:
+    """Read Retry-After in seconds, at most an hour; dates and nonsense count as 0."""
+    if value is None or not value.strip().isdigit():
+        return 0.0
+    return min(float(value.strip()), RETRY_AFTER_CAP_S)
+
+
+class Transport:
+    """Requests to the enrolled server. Not thread-safe: one a thread."""
+
+    def __init__(self, server: str, headers: Mapping[str, str], *, timeout_s: float = 30.0) -> None:
+        self._origin = _origin(server)
+        self._headers = dict(headers)
+        self._timeout_s = timeout_s
+        self._connection: http.client.HTTPConnection | None = None
+        self._response: http.client.HTTPResponse | None = None
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send one request and read the whole answer.
+
+        Raises:
+            NetworkError: No answer, or one that is too large; 5xx.
+            BusyError: 429 or 503.
+            GoneError: 404 or 410.
+            StatusError: Any other status from 300 on.
+            RefusedError: The address is on another server.
+        """
+        with self.stream(method, url, body=body, headers=headers) as response:
+            data = response.read(MAX_ANSWER_BYTES + 1)
+            if len(data) > MAX_ANSWER_BYTES:
+                raise NetworkError("the answer is too large", where=url)
+            answer_headers = {k.lower(): v for k, v in response.getheaders()}
+        return Answer(status=response.status, headers=answer_headers, body=data)
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Send one request and hand out the response to read from. Raises as `request` does."""
+        try:
+            response = self._send(method, url, body, {**self._headers, **(headers or {})})
+            _check(response, url)
+            yield response
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise NetworkError(f"no answer ({_clause(error)})", where=url) from error
+        finally:
+            self._release()
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _release(self) -> None:
+        """Keep the connection only if the last answer was read to its end."""
+        if self._response is not None and not self._response.isclosed():
+            self.close()
+        self._response = None
+
+    def _send(
+        self, method: str, url: str, body: bytes | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        if _origin(url) != self._origin:
+            raise RefusedError("is not on the enrolled server", where=url)
+        path = url[len(self._origin) :] or "/"
+        kept = self._connection is not None
+        try:
+            return self._attempt(method, path, body, headers)
+        except (OSError, http.client.HTTPException):
+            self.close()
+            if not kept:
+                raise
+        # A kept connection may have been closed by the server meanwhile: once more, on a new one.
+        return self._attempt(method, path, body, headers)
+
+    def _attempt(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        if self._connection is None:
+            self._connection = _connect(self._origin, self._timeout_s)
+        self._connection.request(method, path, body=body, headers=headers)
+        self._response = self._connection.getresponse()
+        return self._response
+
+
+def _check(response: http.client.HTTPResponse, url: str) -> None:
+    status = response.status
+    if status < 300 or status == 416:
+        return
+    response.read(MAX_ANSWER_BYTES)
+    if status in {429, 503}:
+        wait_s = retry_after_s(response.getheader("Retry-After"))
+        raise BusyError(status, where=url, retry_after_s=wait_s)
+    if status >= 500:
+        raise NetworkError(f"the server answers {status}", where=url)
+    if status in {404, 410}:
+        raise GoneError(status, where=url)
+    raise StatusError(status, where=url)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _connect(origin: str, timeout_s: float) -> http.client.HTTPConnection:
+    parts = urlsplit(origin)
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=context)
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
+    raise RefusedError("is no http or https address", where=origin)
+
+
+def _clause(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,1 @@
+"""The inference process: loads one verified bundle, answers, records. One process a bundle."""

@@ -1,0 +1,158 @@
+"""One loaded model: raw sample or tensors in, answer out, recorded on the way.
+
+One inference at a time: sessions are not thread-safe. Knows no socket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from device_agent.worker.postprocessing import Classification, classify
+from device_agent.worker.recorder import Recorder
+from edgekit.bundle import Bundle, open_bundle
+from edgekit.errors import BundleError, EdgeKitError, RuntimeFailedError
+from edgekit.golden import GoldenSamples, check_golden, read_golden
+from edgekit.manifest import Manifest
+from edgekit.preprocessing import prepare
+from edgekit.runtime import Session, Tensor, open_session
+
+
+class NanAnswerError(RuntimeFailedError):
+    """An answer held a NaN and is not handed out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said.
+
+    Attributes:
+        outputs: One tensor per output of the model.
+        top: The class, if the model classifies.
+    """
+
+    outputs: list[Tensor]
+    top: Classification | None
+
+
+class Engine:
+    """A session with its manifest and golden samples."""
+
+    def __init__(
+        self, session: Session, manifest: Manifest, golden: GoldenSamples, recorder: Recorder
+    ) -> None:
+        self.manifest = manifest
+        self.session = session
+        self._golden = golden
+        self._recorder = recorder
+        self._lock = threading.Lock()
+        self.busy_since_s: float | None = None
+
+    def self_test(self) -> float:
+        """Recompute every golden sample; return the largest absolute difference.
+
+        Raises:
+            ProofError: One differs by more than the manifest allows.
+        """
+        with self._lock, self._watched():
+            return check_golden(self.session, self._golden, self.manifest)
+
+    def exercise(self) -> None:
+        """Recompute the golden samples while serving; recorded as exercised, not as traffic.
+
+        Raises:
+            ProofError: One differs by more than the manifest allows.
+        """
+        self.self_test()
+        self._recorder.exercised(len(self._golden.inputs))
+
+    def warm_up(self) -> None:
+        """Run one golden sample, so that the first answer is as fast as the rest."""
+        with self._lock, self._watched():
+            sample = self._golden.inputs[0]
+            self.session.run([prepare(sample, self.manifest.preprocessing)])
+
+    def answer_raw(self, sample: Tensor) -> Answer:
+        """Answer a raw sample: preprocessing, inference, postprocessing.
+
+        Raises:
+            DataError: The sample does not suit the preprocessing.
+            RuntimeFailedError: The runtime failed.
+            NanAnswerError: The answer holds a NaN.
+        """
+        with self._lock, self._watched():
+            started = time.perf_counter()
+            with self._stage("pre"):
+                tensor = prepare(sample, self.manifest.preprocessing)
+            return self._answer([tensor], started)
+
+    def answer(self, tensors: Sequence[Tensor]) -> Answer:
+        """Answer tensors, one per input of the model. Raises as `answer_raw` does."""
+        with self._lock, self._watched():
+            return self._answer(tensors, time.perf_counter())
+
+    def _answer(self, tensors: Sequence[Tensor], started: float) -> Answer:
+        with self._stage("infer"):
+            outputs = self.session.run(tensors)
+        nan = any(bool(np.isnan(o).any()) for o in outputs if o.dtype.kind == "f")
+        with self._stage("post"):
+            top = classify(outputs[0], self.manifest.labels) if not nan else None
+        latency_s = time.perf_counter() - started
+        if top is None:
+            self._recorder.answered(latency_s, nan=nan)
+        else:
+            self._recorder.answered(latency_s, label=top.label, confidence=top.confidence)
+        if nan:
+            raise NanAnswerError("the answer holds a NaN", where=self.manifest.model)
+        return Answer(outputs, top)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        self.busy_since_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.busy_since_s = None
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except EdgeKitError:
+            self._recorder.failed(name)
+            raise
+
+
+def load_engine(
+    bundle_path: Path, files: Path, *, digest: str, threads: int, recorder: Recorder
+) -> Engine:
+    """Load a bundle after checking that every byte of it is what its digest says.
+
+    Raises:
+        BundleError: The bundle is not the one named, or damaged.
+        StorageError: A damaged copy of the model file cannot be written again.
+        RuntimeFailedError: The runtime refuses the model.
+        MissingExtraError: No runtime for it is installed.
+    """
+    bundle = open_bundle(bundle_path)
+    if bundle.sha256 != digest:
+        raise BundleError(f"is not {digest[:12]}...", where=str(bundle_path))
+    model = _checked_model(bundle, files)
+    session = open_session(model, bundle.manifest.format, threads=threads)
+    return Engine(session, bundle.manifest, read_golden(bundle), recorder)
+
+
+def _checked_model(bundle: Bundle, files: Path) -> Path:
+    """Return the extracted model file, written again if it is not what the manifest says."""
+    model = files / bundle.manifest.file
+    expected = bundle.manifest.files[bundle.manifest.file].sha256
+    if not model.is_file() or hashlib.sha256(model.read_bytes()).hexdigest() != expected:
+        bundle.extract(files)
+    return model

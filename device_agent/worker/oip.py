@@ -1,0 +1,209 @@
+"""Open Inference Protocol v2: request bytes to tensors, tensors to response bytes. Pure.
+
+JSON, and the binary tensor extension: raw little-endian tensors after a JSON header. A model with
+preprocessing takes an input named "image" as well: one raw sample, prepared by the manifest.
+
+Source: Open Inference Protocol, "Predict Protocol - Version 2" and its "Binary Tensor Data
+Extension".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from device_agent.worker.engine import Answer
+from edgekit import codec
+from edgekit.errors import DataError, FormatError
+from edgekit.manifest import Manifest, TensorSpec
+from edgekit.runtime.base import Tensor
+
+RAW_INPUT = "image"
+HEADER_LENGTH = "Inference-Header-Content-Length"
+_TYPES = {
+    "BOOL": "bool",
+    "UINT8": "uint8",
+    "INT8": "int8",
+    "INT16": "int16",
+    "INT32": "int32",
+    "INT64": "int64",
+    "FP16": "float16",
+    "FP32": "float32",
+    "FP64": "float64",
+}
+_NAMES = {dtype: name for name, dtype in _TYPES.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferTensor:
+    """One input or output of a request or response."""
+
+    name: str
+    shape: tuple[int, ...] = ()
+    datatype: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferRequest:
+    """JSON part of a request."""
+
+    inputs: tuple[InferTensor, ...]
+    id: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    outputs: tuple[InferTensor, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request, read.
+
+    Attributes:
+        id: Comes back in the response.
+        raw: One raw sample for the preprocessing; None when there are tensors.
+        tensors: One per input of the model, in its order.
+        binary: Names of the outputs that the client wants in binary.
+    """
+
+    id: str
+    raw: Tensor | None
+    tensors: list[Tensor]
+    binary: frozenset[str]
+
+
+def parse_request(body: bytes, header_length: int | None, manifest: Manifest) -> Request:
+    """Read a request.
+
+    Args:
+        body: Whole body.
+        header_length: Value of `Inference-Header-Content-Length`; None for JSON only.
+        manifest: Of the model that is asked.
+
+    Raises:
+        DataError: A missing, unknown or misshapen input.
+        FormatError: The JSON part is none.
+    """
+    end = len(body) if header_length is None else header_length
+    if not 0 <= end <= len(body):
+        raise FormatError("the header is longer than the body", where=HEADER_LENGTH)
+    request = codec.decode(body[:end], InferRequest, where="request")
+    given = _tensors(request.inputs, body[end:])
+    binary = _binary_outputs(request, manifest)
+    if manifest.preprocessing is not None and set(given) == {RAW_INPUT}:
+        return Request(request.id, given[RAW_INPUT], [], binary)
+    return Request(request.id, None, [_take(given, spec) for spec in manifest.inputs], binary)
+
+
+def render_response(
+    request: Request, answer: Answer, manifest: Manifest
+) -> tuple[bytes, int | None]:
+    """Return the body and, if it holds binary tensors, the length of its JSON part."""
+    outputs: list[dict[str, Any]] = []
+    blobs: list[bytes] = []
+    for spec, value in zip(manifest.outputs, answer.outputs, strict=True):
+        entry: dict[str, Any] = {
+            "name": spec.name,
+            "shape": list(value.shape),
+            "datatype": _NAMES.get(value.dtype.name, "BYTES"),
+        }
+        if spec.name in request.binary:
+            blobs.append(np.ascontiguousarray(value).tobytes())
+            entry["parameters"] = {"binary_data_size": len(blobs[-1])}
+        else:
+            entry["data"] = value.ravel().tolist()
+        outputs.append(entry)
+    head = codec.encode(_envelope(request, answer, manifest, outputs))
+    return (head + b"".join(blobs), len(head)) if blobs else (head, None)
+
+
+def model_metadata(manifest: Manifest) -> dict[str, Any]:
+    """Return the answer to /v2/models/<model>."""
+    return {
+        "name": manifest.model,
+        "versions": [manifest.version],
+        "platform": f"edgekit_{manifest.format}",
+        "inputs": [_described(s) for s in manifest.inputs],
+        "outputs": [_described(s) for s in manifest.outputs],
+        "parameters": {"variant": manifest.variant, "labels": list(manifest.labels)},
+    }
+
+
+def _envelope(
+    request: Request, answer: Answer, manifest: Manifest, outputs: list[dict[str, Any]]
+) -> dict[str, Any]:
+    envelope: dict[str, Any] = {
+        "model_name": manifest.model,
+        "model_version": manifest.version,
+        "outputs": outputs,
+    }
+    if request.id:
+        envelope["id"] = request.id
+    if answer.top is not None:
+        envelope["parameters"] = {
+            "label": answer.top.label,
+            "confidence": answer.top.confidence,
+        }
+    return envelope
+
+
+def _described(spec: TensorSpec) -> dict[str, Any]:
+    shape = [size if isinstance(size, int) else -1 for size in spec.shape]
+    return {"name": spec.name, "datatype": _NAMES.get(spec.dtype, "BYTES"), "shape": shape}
+
+
+def _tensors(inputs: tuple[InferTensor, ...], blobs: bytes) -> dict[str, Tensor]:
+    given: dict[str, Tensor] = {}
+    offset = 0
+    for one in inputs:
+        size = one.parameters.get("binary_data_size")
+        if isinstance(size, int) and size >= 0:
+            given[one.name] = _array(one, blobs[offset : offset + size])
+            offset += size
+        else:
+            given[one.name] = _array(one, None)
+    return given
+
+
+def _array(one: InferTensor, blob: bytes | None) -> Tensor:
+    dtype = _TYPES.get(one.datatype)
+    if dtype is None:
+        raise DataError(f"datatype {one.datatype!r} is not known", where=f"input {one.name}")
+    try:
+        flat = np.array(one.data, dtype) if blob is None else np.frombuffer(blob, dtype)
+        shaped: Tensor = flat.reshape(one.shape)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(
+            f"the values are no {one.datatype} of shape {list(one.shape)}",
+            where=f"input {one.name}",
+        ) from error
+    if shaped.dtype.kind == "f" and not np.isfinite(shaped).all():
+        raise DataError("the values are not finite", where=f"input {one.name}")
+    return shaped
+
+
+def _take(given: dict[str, Tensor], spec: TensorSpec) -> Tensor:
+    where = f"input {spec.name}"
+    if spec.name not in given:
+        raise DataError("is missing", where=where, todo=f"given are {sorted(given)}")
+    value = given[spec.name]
+    fits = value.ndim == len(spec.shape) and all(
+        not isinstance(want, int) or want == have
+        for want, have in zip(spec.shape, value.shape, strict=False)
+    )
+    if not fits or value.dtype.name != spec.dtype:
+        raise DataError(
+            f"is {value.dtype.name} {list(value.shape)}, "
+            f"the model takes {spec.dtype} {list(spec.shape)}",
+            where=where,
+        )
+    return value
+
+
+def _binary_outputs(request: InferRequest, manifest: Manifest) -> frozenset[str]:
+    asked = {o.name: bool(o.parameters.get("binary_data", False)) for o in request.outputs}
+    default = bool(request.parameters.get("binary_data_output", False))
+    names = {spec.name for spec in manifest.outputs}
+    return frozenset(n for n in names if asked.get(n, default))

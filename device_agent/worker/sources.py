@@ -1,0 +1,92 @@
+"""Samples that nobody sends: a folder, replayed for ever at a steady rate."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from device_agent.config import Source
+from edgekit.errors import DataError, EdgeKitError, MissingExtraError
+from edgekit.runtime.base import Tensor
+
+logger = logging.getLogger(__name__)
+IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
+
+
+def sample_files(folder: Path) -> list[Path]:
+    """Return the arrays and images of a folder, by name.
+
+    Raises:
+        DataError: There are none.
+    """
+    files = sorted(p for p in folder.glob("*") if p.suffix.lower() in IMAGES | {".npy"})
+    if not files:
+        raise DataError("holds no .npy file and no image", where=str(folder))
+    return files
+
+
+def read_sample(path: Path) -> Tensor:
+    """Return one raw sample: the array of a .npy file, or an image [H, W, C] (RGB), uint8.
+
+    Raises:
+        DataError: The file cannot be read as either.
+        MissingExtraError: An image, and OpenCV is not installed.
+    """
+    if path.suffix.lower() == ".npy":
+        try:
+            array: Tensor = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError("is no array", where=str(path)) from error
+        return array
+    return _read_image(path)
+
+
+def _read_image(path: Path) -> Tensor:
+    try:
+        import cv2
+    except ModuleNotFoundError as error:
+        if error.name != "cv2":
+            raise
+        raise MissingExtraError("opencv-python-headless", "agent-vision") from error
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise DataError("is no image", where=str(path))
+    return np.asarray(image)
+
+
+class Replay:
+    """A thread that hands every sample of a folder to `take`, again and again."""
+
+    def __init__(self, source: Source, take: Callable[[Tensor], object]) -> None:
+        self._source = source
+        self._take = take
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the folder is read by the thread."""
+        self._thread.start()
+
+    def stop(self, *, wait_s: float = 5.0) -> None:
+        """End after the sample that is under way."""
+        self._stop.set()
+        self._thread.join(wait_s)
+
+    def _run(self) -> None:
+        period_s, due_s = 1.0 / self._source.rate_hz, time.monotonic()
+        turn, files = 0, list[Path]()
+        while not self._stop.wait(max(0.0, due_s - time.monotonic())):
+            # A model slower than the rate sets the pace: no queue builds up.
+            due_s = max(due_s + period_s, time.monotonic())
+            try:
+                if turn >= len(files):
+                    turn, files = 0, sample_files(Path(self._source.folder))
+                turn += 1
+                self._take(read_sample(files[turn - 1]))
+            except EdgeKitError as error:
+                logger.warning("sample failed", extra={"fields": {"error": str(error)}})
