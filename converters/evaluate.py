@@ -1,0 +1,196 @@
+"""The proof: compares answers with the reference's, measures accuracy, picks golden samples.
+
+Everything but `answers_of` is arithmetic on arrays of answers, [N, ...] for each output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from converters.quantize.recipes import Limits
+from converters.samples import Samples
+from edgekit.errors import DataError, ProofError
+from edgekit.manifest import Preprocessing
+from edgekit.runtime.base import Tensor
+
+Answers: TypeAlias = tuple[Tensor, ...]
+MAX_SQNR_DB = 200.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How far a variant's answers are from the reference's, over all samples; the worst output.
+
+    Attributes:
+        max_abs_diff: Largest absolute difference of an element.
+        relative_diff: That, over the largest magnitude of its output.
+        sqnr_db: Signal to quantization noise ratio, dB, at most 200.
+        agreement: Share of samples with the same top class in the first output, in [0, 1].
+    """
+
+    max_abs_diff: float
+    relative_diff: float
+    sqnr_db: float
+    agreement: float
+
+
+def answers_of(
+    run: Callable[[Tensor], list[Tensor]],
+    samples: Samples,
+    preprocessing: Preprocessing | None,
+    advance: Callable[[int, int], None],
+) -> Answers:
+    """Compute the answers to every sample, one after the other."""
+    rows = []
+    for index in range(len(samples)):
+        rows.append(run(samples.tensor(index, preprocessing)))
+        advance(index + 1, len(samples))
+    return tuple(np.concatenate(column) for column in zip(*rows, strict=True))
+
+
+def check_reference(answers: Answers, samples: Samples, labels: Sequence[str]) -> None:
+    """Refuse a reference whose answers cannot prove anything.
+
+    Raises:
+        ProofError: Values that are not finite, or answers that do not vary over the samples.
+        DataError: The first output is not one score a class, or classes and labels do not match.
+    """
+    for index, answer in enumerate(answers):
+        if not np.isfinite(answer).all():
+            raise ProofError(f"output {index} of the source is not finite", where=samples.where)
+        spread = float(np.max(np.ptp(answer.astype(np.float64), axis=0), initial=0.0))
+        if spread <= 1e-6 + 1e-4 * float(np.max(np.abs(answer), initial=0.0)):
+            raise ProofError(
+                f"output {index} of the source does not vary over {len(samples)} samples "
+                f"(spread {spread:.2g}), so agreeing with it would prove nothing",
+                where=samples.where,
+                todo="check the weights and the preprocessing",
+            )
+    _check_classes(answers[0], samples, labels)
+
+
+def compare(reference: Answers, answers: Answers, *, where: str) -> Parity:
+    """Return the worst difference over all outputs.
+
+    Raises:
+        ProofError: Other shapes than the reference's, or values that are not finite.
+    """
+    for index, (wanted, got) in enumerate(zip(reference, answers, strict=True)):
+        if wanted.shape != got.shape:
+            raise ProofError(
+                f"output {index} has shape {list(got.shape[1:])}, "
+                f"the source's has {list(wanted.shape[1:])}",
+                where=where,
+            )
+        if not np.isfinite(got).all():
+            raise ProofError(f"output {index} is not finite", where=where)
+    pairs = list(zip(reference, answers, strict=True))
+    diffs = [float(np.max(np.abs(_wide(a) - _wide(b)))) for a, b in pairs]
+    sizes = [max(float(np.max(np.abs(a))), 1e-12) for a in reference]
+    return Parity(
+        max_abs_diff=max(diffs),
+        relative_diff=max(d / size for d, size in zip(diffs, sizes, strict=True)),
+        sqnr_db=min(sqnr_db(a, b) for a, b in pairs),
+        agreement=float(np.mean(top1(reference[0]) == top1(answers[0]))),
+    )
+
+
+def sqnr_db(signal: Tensor, noisy: Tensor) -> float:
+    """Return 10 log10(sum(signal^2) / sum((signal - noisy)^2)), dB, at most 200."""
+    power = float(np.sum(_wide(signal) ** 2))
+    noise = float(np.sum((_wide(signal) - _wide(noisy)) ** 2))
+    if noise == 0.0:
+        return MAX_SQNR_DB
+    return min(MAX_SQNR_DB, 10 * float(np.log10(max(power, 1e-300) / noise)))
+
+
+def top1(scores: Tensor) -> Tensor:
+    """Return the class of the highest score for each sample, [N]; of equal ones the first."""
+    winners: Tensor = np.argmax(scores.reshape(len(scores), -1), axis=1)
+    return winners
+
+
+def accuracy(scores: Tensor, labels: Tensor) -> float:
+    """Return the share of samples whose top class is their label, in [0, 1]."""
+    return float(np.mean(top1(scores) == labels))
+
+
+def check_parity(parity: Parity, limits: Limits, *, where: str) -> None:
+    """Refuse a variant that does not compute what the source computes.
+
+    Raises:
+        ProofError: A limit of its precision is not kept; the message says which, and by how much.
+    """
+    broken = []
+    if not parity.relative_diff <= limits.relative_diff:
+        broken.append(
+            f"worst difference {parity.relative_diff:.3g} of the output's magnitude, "
+            f"allowed {limits.relative_diff:.3g}"
+        )
+    if not parity.sqnr_db >= limits.sqnr_db:
+        broken.append(f"SQNR {parity.sqnr_db:.1f} dB, at least {limits.sqnr_db:.0f}")
+    if not parity.agreement >= limits.agreement:
+        broken.append(f"agreement {parity.agreement:.1%}, at least {limits.agreement:.1%}")
+    if broken:
+        raise ProofError(
+            f"does not compute what the source computes ({'; '.join(broken)})", where=where
+        )
+
+
+def choose_golden(scores: Tensor, count: int) -> list[int]:
+    """Return the indices of samples that cover the model's behaviour, ascending.
+
+    Half of them lie nearest to a decision border (smallest gap between the two best scores); the
+    rest goes round the predicted classes, the most certain sample of each first.
+    """
+    flat = _wide(scores.reshape(len(scores), -1))
+    ordered = np.sort(flat, axis=1)
+    gaps = ordered[:, -1] - (ordered[:, -2] if flat.shape[1] > 1 else 0.0)
+    nearest = [int(i) for i in np.argsort(gaps, kind="stable")]
+    chosen = nearest[: count // 2]
+    taken = set(chosen)
+    chosen += [i for i in _round_robin(top1(scores), nearest[::-1]) if i not in taken]
+    return sorted(chosen[:count])
+
+
+def golden_tolerance(answers: Answers, limits: Limits) -> float:
+    """Return the absolute tolerance of golden samples, to three significant digits."""
+    span = max(float(np.ptp(_wide(a))) for a in answers)
+    return float(f"{span * limits.golden_diff:.3g}")
+
+
+def _round_robin(classes: Tensor, order: Sequence[int]) -> list[int]:
+    """Return `order` rearranged: the first of each class, then the second of each, ..."""
+    seen: dict[int, int] = {}
+    ranked = []
+    for index in order:
+        rank = seen[int(classes[index])] = seen.get(int(classes[index]), -1) + 1
+        ranked.append((rank, index))
+    return [index for _, index in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def _check_classes(scores: Tensor, samples: Samples, labels: Sequence[str]) -> None:
+    if scores.ndim != 2:
+        raise DataError(
+            f"accuracy needs one score a class, the first output is {list(scores.shape[1:])}",
+            where=samples.where,
+        )
+    classes = scores.shape[1]
+    if labels and len(labels) != classes:
+        raise DataError(
+            f"{len(labels)} labels for {classes} classes", todo="give one label a class"
+        )
+    highest = int(samples.labelled().max())
+    if highest >= classes:
+        raise DataError(
+            f"label {highest} is beyond the model's {classes} classes", where=samples.where
+        )
+
+
+def _wide(array: Tensor) -> Tensor:
+    wide: Tensor = array.astype(np.float64)
+    return wide

@@ -1,0 +1,44 @@
+"""Latency of the variants on this machine: for the person who converts, never for the manifest.
+
+The clock and the statistics are the harness's (`edgekit.bench`), and the variants take turns.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from edgekit.bench import Effort, Summary, measure, summarize
+from edgekit.runtime.base import Session, Tensor
+
+MAX_RUNS = 300
+MIN_RUNS = 5
+BUDGET_S = 3.0
+
+
+def latencies(
+    sessions: Mapping[str, Session], inputs: Sequence[Tensor], *, budget_s: float = BUDGET_S
+) -> dict[str, Summary]:
+    """Return the milliseconds of one inference at batch 1, without preprocessing, by variant.
+
+    Args:
+        sessions: Loaded models that take the same inputs.
+        inputs: Real inputs; every session is run on them in turn.
+        budget_s: About how long it may take; 5 runs of each are made in any case, 300 at most.
+    """
+    candidates = {name: _turns(session, inputs) for name, session in sessions.items()}
+    for run in candidates.values():
+        run()
+    began = time.perf_counter()
+    for run in candidates.values():
+        run()
+    one_round_s = max(time.perf_counter() - began, 1e-9)
+    runs = min(MAX_RUNS, max(MIN_RUNS, int(budget_s / one_round_s)))
+    samples = measure(candidates, Effort(warmup_runs=min(10, runs), num_runs=runs, min_secs=0.0))
+    return {name: summarize(values, unit="ms") for name, values in samples.items()}
+
+
+def _turns(session: Session, inputs: Sequence[Tensor]) -> Callable[[], object]:
+    turn = itertools.cycle(inputs)
+    return lambda: session.run([next(turn)])

@@ -1,0 +1,79 @@
+"""The last step: from a proven variant to a bundle, and from a work folder to the place asked for.
+
+Nothing appears at the destination before every bundle is whole.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from edgekit.bundle import Bundle, bundle_name, write_bundle
+from edgekit.errors import StorageError
+from edgekit.golden import GoldenSamples, golden_files
+from edgekit.manifest import Manifest
+
+LABELS = "labels.txt"
+
+
+def write_variant(folder: Path, manifest: Manifest, model: Path, golden: GoldenSamples) -> Bundle:
+    """Write the bundle of a proven variant into `folder`.
+
+    Raises:
+        StorageError: No room or no permission.
+    """
+    files = {manifest.file: model.read_bytes(), **golden_files(golden)}
+    if manifest.labels:
+        files[LABELS] = "".join(f"{label}\n" for label in manifest.labels).encode()
+    name = bundle_name(manifest.model, manifest.version, manifest.variant)
+    return write_bundle(folder / name, manifest, files)
+
+
+def tool_versions(packages: Sequence[str]) -> dict[str, str]:
+    """Return the installed versions of distributions, leaving out what is absent."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@contextmanager
+def work_folder(out: Path) -> Iterator[Path]:
+    """Make a folder beside `out`, on the same disk, and remove it at the end.
+
+    Raises:
+        StorageError: It cannot be made, or a step inside had no room or no permission.
+    """
+    folder: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        yield folder
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"cannot write ({reason})", where=str(out), todo="nothing was left there"
+        ) from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def deliver(finished: Path, out: Path) -> None:
+    """Move what lies in `finished` to `out`, each file whole; the folder at once where it is new.
+
+    Files of the same name are replaced, others stay: versions of a model may share a folder.
+    """
+    if not out.exists():
+        finished.chmod(0o755)
+        finished.rename(out)
+        return
+    for file in sorted(finished.iterdir()):
+        file.replace(out / file.name)

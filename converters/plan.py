@@ -1,0 +1,164 @@
+"""All inputs of one conversion, as data, and how a person writes them down.
+
+Nothing here loads a model or looks at samples.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from edgekit import codec
+from edgekit.errors import FormatError, UsageError
+from edgekit.manifest import Layout, Preprocessing, TensorSpec
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionPlan:
+    """One conversion: what, to what, proven on what, and where to.
+
+    Attributes:
+        source: Python factory "package.module:function", or the path of an ONNX file.
+        model: Name of the model that the bundles carry.
+        version: Version of the release that the bundles carry.
+        variants: Names such as "onnx-int8": target, hyphen, recipe.
+        evaluation: Labelled samples (.npz: images, labels) that the proof is made on.
+        out: Folder for the bundles and report.json.
+        calibration: Samples (.npz: images) that ranges are taken from; int8 needs them.
+        weights: state_dict for the module that the factory returns.
+        input: The model's input; None derives it from the preprocessing or the ONNX file.
+        preprocessing: From a raw sample to the input; None when samples are tensors.
+        labels: Class names by index.
+        golden_count: Golden samples in each bundle, >= 1.
+        threads: Threads of the runtimes while measuring and proving, >= 1.
+    """
+
+    source: str
+    model: str
+    version: str
+    variants: tuple[str, ...]
+    evaluation: Path
+    out: Path
+    calibration: Path | None = None
+    weights: Path | None = None
+    input: TensorSpec | None = None
+    preprocessing: Preprocessing | None = None
+    labels: tuple[str, ...] = ()
+    golden_count: int = 16
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for what, value in (("model", self.model), ("version", self.version)):
+            if not _NAME.fullmatch(value):
+                raise UsageError(
+                    f"{value!r} is no {what} name",
+                    todo="use letters, digits, dots, hyphens and underscores",
+                )
+        if not self.variants or len(set(self.variants)) != len(self.variants):
+            raise UsageError("no variant is asked for, or one twice", todo="name them in --target")
+        if self.golden_count < 1 or self.threads < 1:
+            raise UsageError("the number of golden samples and of threads is at least 1")
+
+
+def parse_input(text: str) -> TensorSpec:
+    """Read "name=1x3x224x224:float32"; the element type may be left out.
+
+    Raises:
+        UsageError: Not of that form, a batch other than 1, or an unknown element type.
+    """
+    match = re.fullmatch(r"(\w+)=(\d+(?:x\d+)*)(?::(\w+))?", text)
+    if match is None:
+        raise UsageError(
+            f"{text!r} is no input", todo="write name=1x3x224x224:float32, as in --input x=1x1x8x8"
+        )
+    name, sizes, dtype = match.groups()
+    shape = tuple(int(size) for size in sizes.split("x"))
+    if shape[0] != 1 or 0 in shape:
+        raise UsageError(f"{text!r} has a batch other than 1 or an empty axis")
+    return TensorSpec(name=name, shape=shape, dtype=_dtype(dtype or "float32"))
+
+
+def input_of(preprocessing: Preprocessing) -> TensorSpec:
+    """Return the model input that a preprocessing produces, named "input"."""
+    height, width, channels = preprocessing.height, preprocessing.width, preprocessing.channels
+    nchw = preprocessing.layout is Layout.NCHW
+    shape = (1, channels, height, width) if nchw else (1, height, width, channels)
+    return TensorSpec(name="input", shape=shape, dtype="float32")
+
+
+def read_preprocessing(text: str) -> Preprocessing:
+    """Read a preprocessing from a JSON or YAML file, or from JSON written in place.
+
+    Raises:
+        UsageError: No such file, not JSON or YAML, an unknown key, or a value out of range.
+    """
+    inline = text.lstrip().startswith("{")
+    where = "--preprocessing" if inline else text
+    try:
+        raw = text if inline else Path(text).read_text(encoding="utf-8")
+        decoded = json.loads(raw) if inline or text.endswith(".json") else yaml.safe_load(raw)
+    except OSError as error:
+        raise UsageError(f"cannot read ({error.strerror})", where=where) from error
+    except (ValueError, yaml.YAMLError) as error:
+        line = str(error).splitlines()[0]
+        raise UsageError(f"is neither JSON nor YAML ({line})", where=where) from error
+    return _preprocessing(decoded, where)
+
+
+def read_labels(text: str) -> tuple[str, ...]:
+    """Read class names: a file with one name a line, or names separated by commas.
+
+    Raises:
+        UsageError: A name is empty or there twice.
+    """
+    path = Path(text)
+    try:
+        in_file = "," not in text and path.is_file()
+        lines = path.read_text(encoding="utf-8").splitlines() if in_file else text.split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("cannot read the labels", where=text) from error
+    labels = tuple(line.strip() for line in lines if line.strip() or not in_file)
+    if not all(labels) or len(set(labels)) != len(labels):
+        raise UsageError("a label is empty or there twice", where=text)
+    return labels
+
+
+def _preprocessing(decoded: Any, where: str) -> Preprocessing:  # noqa: ANN401 (JSON)
+    if not isinstance(decoded, dict):
+        raise UsageError("a preprocessing is a mapping with height and width", where=where)
+    known = {f.name for f in fields(Preprocessing)}
+    unknown = sorted(str(key) for key in set(decoded) - known)
+    if unknown:
+        raise UsageError(
+            f"unknown key {', '.join(unknown)}", where=where, todo=f"use {', '.join(sorted(known))}"
+        )
+    try:
+        spec = codec.convert(decoded, Preprocessing, where=where)
+    except FormatError as error:
+        raise UsageError(error.what, where=where) from error
+    _check_ranges(spec, where)
+    return spec
+
+
+def _check_ranges(spec: Preprocessing, where: str) -> None:
+    if min(spec.height, spec.width) < 1 or spec.channels not in {1, 3}:
+        raise UsageError("height and width are at least 1, channels are 1 or 3", where=where)
+    if {len(spec.mean), len(spec.std)} - {1, spec.channels}:
+        raise UsageError("mean and std have one value, or one a channel", where=where)
+    if min(spec.std) <= 0 or spec.scale == 0:
+        raise UsageError("std is above 0 and scale is not 0", where=where)
+
+
+def _dtype(name: str) -> str:
+    try:
+        return np.dtype(name).name
+    except TypeError as error:
+        raise UsageError(f"{name!r} is no element type", todo="use float32 or int64") from error

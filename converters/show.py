@@ -1,0 +1,166 @@
+"""What people see: progress while a conversion works, and tables of what came out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from converters.pipeline import convert
+from converters.plan import ConversionPlan
+from converters.quiet import quiet_process
+from converters.report import ConversionReport
+from converters.steps import Step, Watch
+from edgekit.bundle import Bundle
+from edgekit.manifest import Preprocessing
+
+_DOING = {
+    Step.CAPTURE: "tracing the source",
+    Step.LOWER: "lowering",
+    Step.QUANTIZE: "quantizing",
+    Step.CHECK: "proving",
+    Step.PACKAGE: "packaging",
+    Step.MEASURE: "measuring latency",
+}
+
+
+def convert_with_progress(plan: ConversionPlan) -> ConversionReport:
+    """Convert, with progress on standard error and the libraries kept quiet."""
+    with (
+        quiet_process() as descriptor,
+        os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as stream,
+        _progress(Console(file=stream), plan) as watch,
+    ):
+        return convert(plan, watch)
+
+
+def print_report(report: ConversionReport, out: Path) -> None:
+    """Print one line a variant, the source's accuracy above, what to know about them below."""
+    source = report.source
+    console = _console()
+    table = Table(
+        box=box.SIMPLE,
+        title=f"{report.model} {report.version}: {source.name} has {source.accuracy:.2%} "
+        f"on {source.samples} held-out samples",
+    )
+    table.add_column("variant", no_wrap=True)
+    for name in ("size", "accuracy", "worst diff", "SQNR", "agrees", "median here"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for v in report.variants:
+        table.add_row(
+            v.variant,
+            f"{v.model_bytes / 1024:.1f} KiB",
+            f"{v.accuracy:.2%}",
+            f"{v.max_abs_diff:.2g}",
+            f"{v.sqnr_db:.1f} dB",
+            f"{v.agreement:.1%}",
+            f"{v.median_ms:.3f} ms",
+        )
+    console.print(table)
+    for note in report.notes:
+        console.print(f"note: {note}")
+    console.print(f"{len(report.variants)} bundles in {out}, {report.seconds:.1f} s")
+
+
+def print_bundle(bundle: Bundle) -> None:
+    """Print what a person asks about a bundle."""
+    table = Table(title=bundle.path.name, show_header=False, box=box.SIMPLE)
+    table.add_column("what", style="bold")
+    table.add_column("value", overflow="fold")
+    for what, value in _facts(bundle):
+        table.add_row(what, value)
+    _console().print(table)
+
+
+def _console() -> Console:
+    """Return the screen; where there is none, lines are long enough for a digest."""
+    console = Console(file=sys.stdout, highlight=False)
+    return console if console.is_terminal else Console(file=sys.stdout, highlight=False, width=110)
+
+
+def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    m = bundle.manifest
+    yield "model", f"{m.model} {m.version}, variant {m.variant} ({m.format}, {m.precision})"
+    yield "sha256", bundle.sha256
+    yield "size", f"{bundle.size} bytes"
+    for spec in m.inputs:
+        yield "input", f"{spec.name} {list(spec.shape)} {spec.dtype}"
+    for spec in m.outputs:
+        yield "output", f"{spec.name} {list(spec.shape)} {spec.dtype}"
+    yield "preprocessing", _preprocessing(m.preprocessing)
+    yield "labels", ", ".join(m.labels) or "none"
+    yield "requires", " or ".join(f"{r.name} >= {r.minimum}" for r in m.requires.runtimes)
+    q = m.quality
+    yield "accuracy", f"{q.accuracy:.2%} (source {q.reference_accuracy:.2%}, {q.samples} samples)"
+    yield "parity", f"worst {q.max_abs_diff:.2g}, {q.sqnr_db:.1f} dB, agreement {q.agreement:.2%}"
+    yield "golden", f"{m.golden.count} samples, tolerance {m.golden.atol:.3g}"
+    yield "source", f"{m.lineage.source}, recipe {m.lineage.recipe}"
+    yield (
+        "tools",
+        ", ".join(f"{name} {version}" for name, version in sorted(m.lineage.tools.items())),
+    )
+    for name, file in sorted(m.files.items()):
+        yield "file", f"{name} {file.size} bytes"
+
+
+def _preprocessing(spec: Preprocessing | None) -> str:
+    if spec is None:
+        return "none: samples are tensors"
+    mean, std = (", ".join(f"{x:g}" for x in values) for values in (spec.mean, spec.std))
+    return (
+        f"{spec.height}x{spec.width}x{spec.channels}, resize {spec.resize}, "
+        f"(x * {spec.scale:g} - [{mean}]) / [{std}], {spec.layout}"
+    )
+
+
+@contextmanager
+def _progress(console: Console, plan: ConversionPlan) -> Iterator[Watch]:
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        names = (plan.model, *plan.variants)
+        bars = {name: progress.add_task(f"{name}: waiting", start=False) for name in names}
+
+        def watch(name: str, step: Step, done: float) -> None:
+            progress.start_task(bars[name])
+            text = f"{name}: {_DOING[step]}"
+            progress.update(bars[name], description=text, completed=_overall(step, done), total=1)
+
+        yield watch
+
+
+class _Lines:
+    """One line a step, for a log or a pipe."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last: tuple[str, Step] | None = None
+
+    def __call__(self, name: str, step: Step, done: float) -> None:
+        del done
+        if self._last != (name, step):
+            self._last = (name, step)
+            self._console.print(f"{name}: {_DOING[step]}", highlight=False)
+
+
+def _overall(step: Step, done: float) -> float:
+    """Return the share of a variant that is done: lowering and quantizing take most of it."""
+    if step in {Step.CAPTURE, Step.MEASURE}:
+        return done
+    starts = {Step.LOWER: 0.0, Step.QUANTIZE: 0.5, Step.CHECK: 0.75, Step.PACKAGE: 0.95}
+    ends = {Step.LOWER: 0.5, Step.QUANTIZE: 0.75, Step.CHECK: 0.95, Step.PACKAGE: 1.0}
+    return starts[step] + done * (ends[step] - starts[step])

@@ -1,0 +1,53 @@
+"""The seam between the pipeline and what a model can be lowered to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from converters.capture import Captured
+from converters.quantize import Calibration, Recipe
+from edgekit.device import RuntimeRange
+from edgekit.manifest import ModelFormat
+
+
+class Target(Protocol):
+    """A family of model files. A package adds one by the entry point group "edgekit.targets"."""
+
+    @property
+    def name(self) -> str:
+        """First half of a variant's name, such as "onnx"."""
+
+    @property
+    def format(self) -> ModelFormat:
+        """File format of its models."""
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """What it can make; the name of a variant is target, hyphen, recipe."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Distributions that take part, for the lineage."""
+
+    def lower(self, captured: Captured, out: Path) -> None:
+        """Write the float model file.
+
+        The file holds no path and no trace of the machine that made it; equal sources give equal
+        bytes.
+
+        Raises:
+            TargetError: It cannot express an operator; the message names it, and the line of the
+                model's source where torch knows it.
+            MissingExtraError: A library is not installed.
+        """
+
+    def quantize(self, model: Path, recipe: Recipe, calibration: Calibration, out: Path) -> None:
+        """Write the quantized form of a file that `lower` wrote.
+
+        Raises:
+            TargetError: The model cannot be quantized.
+        """
+
+    def runtimes(self, model: Path) -> tuple[RuntimeRange, ...]:
+        """Return the runtimes that a file of this target is right on, and from which version."""

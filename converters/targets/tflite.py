@@ -1,0 +1,120 @@
+"""TFLite files for LiteRT and tflite-runtime: float32, and static int8 with float32 in and out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from converters.capture import Captured
+from converters.extras import need
+from converters.quantize import FP32, INT8, Calibration, Recipe
+from converters.quiet import quiet_python
+from converters.source import ModuleSource
+from converters.targets.base import Target
+from converters.targets.operators import refusal
+from edgekit.device import RuntimeRange
+from edgekit.errors import EdgeKitError, TargetError
+from edgekit.manifest import ModelFormat
+from edgekit.runtime import Tensor
+
+
+class TfliteTarget:
+    """Lowers by litert-torch, quantizes by ai-edge-quantizer.
+
+    Both recipes were proven on both runtimes. Dynamic-range int8 is none of them: tflite-runtime
+    2.14 computes it silently wrong.
+    """
+
+    name = "tflite"
+    format = ModelFormat.TFLITE
+    recipes = (FP32, INT8)
+    packages = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert")
+
+    def lower(self, captured: Captured, out: Path) -> None:
+        """Write the float model file. Raises as `Target.lower` does."""
+        if not isinstance(captured.source, ModuleSource):
+            raise TargetError(
+                "tflite is made from a PyTorch module, there is no way from an ONNX file",
+                where=captured.source.name,
+                todo="name the factory, package.module:function, or leave tflite out",
+            )
+        torch = need("torch")
+        shape = [int(size) for size in captured.input.shape]
+        sample = torch.zeros(shape, dtype=getattr(torch, captured.input.dtype))
+        try:
+            with quiet_python():
+                converted = need("litert_torch").convert(captured.source.module, (sample,))
+                content = converted.model_content()
+        except (EdgeKitError, OSError):
+            raise
+        except Exception as error:
+            raise refusal("tflite", captured, error) from error
+        # Written from here: the library's own writer ends the whole program on a full disk.
+        out.write_bytes(content)
+
+    def quantize(self, model: Path, recipe: Recipe, calibration: Calibration, out: Path) -> None:
+        """Write static int8 with a scale a channel; input and output stay float32."""
+        content = model.read_bytes()
+        try:
+            with quiet_python():
+                how = _static_int8()
+                quantized = _quantize(content, how, _ranges(content, how, calibration))
+        except (EdgeKitError, OSError):
+            raise
+        except Exception as error:
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            raise TargetError(f"tflite cannot quantize it to {recipe.name} ({reason})") from error
+        out.write_bytes(quantized)
+
+    def runtimes(self, model: Path) -> tuple[RuntimeRange, ...]:
+        """Return the runtimes that files of both recipes were proven on."""
+        del model
+        return (
+            RuntimeRange(name="litert", minimum="2.3"),
+            RuntimeRange(name="tflite-runtime", minimum="2.14"),
+        )
+
+
+def _static_int8() -> Any:  # noqa: ANN401 (ai-edge-quantizer)
+    managers = need("ai_edge_quantizer.recipe_manager")
+    kinds = need("ai_edge_quantizer.qtyping")
+    algorithms = need("ai_edge_quantizer.algorithm_manager").AlgorithmName
+    manager = managers.RecipeManager()
+    manager.load_quantization_recipe(need("ai_edge_quantizer.recipe").static_wi8_ai8())
+    for end in (kinds.TFLOperationName.INPUT, kinds.TFLOperationName.OUTPUT):
+        manager.add_quantization_config(".*", end, algorithm_key=algorithms.NO_QUANTIZE)
+    return manager.get_quantization_recipe()
+
+
+def _ranges(content: bytes, how: Any, calibration: Calibration) -> Any:  # noqa: ANN401 (ai-edge-quantizer)
+    """Return the true minimum and maximum of every tensor over all samples.
+
+    The quantizer's own default averages ranges over samples, which costs 8 to 22 dB.
+    """
+    calibrators = need("ai_edge_quantizer.calibrator")
+    manager = need("ai_edge_quantizer.recipe_manager").RecipeManager()
+    manager.load_quantization_recipe(how)
+    calibrator = calibrators.Calibrator(
+        content,
+        num_threads=1,
+        qsv_update_func=need("ai_edge_quantizer.utils.qsv_utils").min_max_update,
+    )
+    signature, argument = _signature(calibrator)
+    for tensor in calibration.tensors():
+        one: list[dict[str, Tensor]] = [{argument: tensor}]
+        calibrator.calibrate({signature: one}, manager)
+    return calibrator.get_model_qsvs()
+
+
+def _quantize(content: bytes, how: Any, ranges: Any) -> bytes:  # noqa: ANN401 (ai-edge-quantizer)
+    quantizer = need("ai_edge_quantizer.quantizer").Quantizer(content, how)
+    result = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+    return bytes(result.quantized_model)
+
+
+def _signature(calibrator: Any) -> tuple[str, str]:  # noqa: ANN401 (ai-edge-quantizer)
+    name, ends = next(iter(calibrator.get_signature_list().items()))
+    return str(name), str(ends["inputs"][0])
+
+
+TARGET: Target = TfliteTarget()
