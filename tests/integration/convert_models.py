@@ -1,0 +1,80 @@
+"""Sources that the conversion tests name as factories, good ones and bad ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def tiny() -> nn.Module:
+    """Return a small CNN for [1, 1, 8, 8]; its weights come from the seed that the caller set."""
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(128, 10),
+    )
+
+
+def constant() -> nn.Module:
+    """Return a network that answers the same to everything."""
+    last = nn.Linear(64, 10)
+    nn.init.zeros_(last.weight)
+    return nn.Sequential(nn.Flatten(), last)
+
+
+def not_finite() -> nn.Module:
+    """Return a network with one weight that is no number."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    with torch.no_grad():
+        model[1].weight[0, 0] = float("nan")
+    return model
+
+
+def not_a_module() -> dict[str, int]:
+    """Return something else."""
+    return {"weights": 1}
+
+
+def fails() -> nn.Module:
+    """Fail, as a factory with a bug does."""
+    raise ValueError("the layers do not add up")
+
+
+class NoForward(nn.Module):  # type: ignore[misc] # (torch is untyped here)
+    """A module that somebody forgot to finish."""
+
+
+class Branching(nn.Module):  # type: ignore[misc] # (torch is untyped here)
+    """A module whose way depends on the values it is given."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return one of two answers."""
+        if x.sum() > 3:  # the line that the refusal names
+            return x.flatten(1)
+        return -x.flatten(1)
+
+
+class Eigenvalues(nn.Module):  # type: ignore[misc] # (torch is untyped here)
+    """A module with an operator that neither ONNX nor TFLite has."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ten scores."""
+        values = torch.linalg.eigvalsh(x[:, 0] + x[:, 0].transpose(1, 2))  # the operator
+        return torch.cat([values, values[:, :2]], dim=1)
+
+
+class TwoHeads(nn.Module):  # type: ignore[misc] # (torch is untyped here)
+    """A module with two outputs of different size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = tiny()
+        self.head = nn.Linear(10, 3)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ten scores and three."""
+        scores = self.body(x)
+        return scores, self.head(scores)

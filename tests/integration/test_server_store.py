@@ -1,0 +1,256 @@
+"""The store on a real SQLite file: migrations, constraints, changes, blobs, the board."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect
+from sqlalchemy.exc import IntegrityError
+
+from edgekit.errors import FormatError, StorageError
+from edgekit.telemetry import LogHistogram, Window
+from fleet_server.api.board import Board, Seat
+from fleet_server.domain.deployment import Deployment
+from fleet_server.services.records import (
+    DeploymentRecord,
+    DeviceRecord,
+    EnrolmentRecord,
+    WindowRecord,
+)
+from fleet_server.store.blobs import FolderBlobs
+from fleet_server.store.database import SqlDatabase
+from fleet_server.store.schema import metadata
+
+pytestmark = pytest.mark.integration
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+DEVICE = DeviceRecord(
+    id="one", token_sha256="t" * 64, enrolled_by="e" * 64, enrolled_at=NOW, labels={"a": "b"}
+)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[SqlDatabase]:
+    database = SqlDatabase.open(f"sqlite:///{tmp_path / 'fleet.sqlite'}")
+    database.migrate()
+    yield database
+    database.close()
+
+
+def test_migrations_make_exactly_the_tables_and_take_them_away(database: SqlDatabase) -> None:
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    database.migrate("base")
+    assert set(inspect(database.engine).get_table_names()) == {"alembic_version"}
+    database.migrate()
+    database.migrate()  # nothing to do is fine
+    with database.read() as tables:
+        assert tables.changes.version() == 0
+
+
+def test_a_write_ahead_log_and_foreign_keys_are_on(database: SqlDatabase) -> None:
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    with pytest.raises(IntegrityError), database.write() as tables:
+        tables.deployments.add(deployment("nobody"))
+
+
+def test_a_failed_write_leaves_nothing(database: SqlDatabase) -> None:
+    with pytest.raises(RuntimeError), database.write() as tables:
+        tables.devices.put(DEVICE)
+        tables.changes.record("one")
+        raise RuntimeError
+    with database.read() as tables:
+        assert tables.devices.get("one") is None
+        assert tables.changes.version() == 0
+    assert database.commits == 0
+
+
+def test_a_broken_database_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "fleet.sqlite").mkdir()
+    broken = SqlDatabase.open(f"sqlite:///{tmp_path / 'fleet.sqlite'}")
+    with pytest.raises(StorageError, match="the database failed"):
+        broken.migrate()
+    broken.close()
+
+
+def test_devices_come_back_as_they_went(database: SqlDatabase) -> None:
+    seen = NOW + timedelta(microseconds=1)
+    with database.write() as tables:
+        tables.devices.put(DEVICE)
+        tables.devices.seen({"one": seen, "nobody": NOW})
+    with database.read() as tables:
+        assert tables.devices.get("one") == replace(DEVICE, last_seen_at=seen)
+        assert tables.devices.get("nobody") is None
+
+
+def test_pages_go_on_until_enough_match(database: SqlDatabase) -> None:
+    with database.write() as tables:
+        for number in range(2500):
+            labels = {"odd": "yes"} if number % 2 else {}
+            tables.devices.put(replace(DEVICE, id=f"d{number:04}", labels=labels))
+    with database.read() as tables:
+        page = tables.devices.page(selector={"odd": "yes"}, after="d0003", limit=600)
+        assert [d.id for d in page[:2]] == ["d0005", "d0007"]
+        assert len(page) == 600
+        assert len(tables.devices.page(selector={"odd": "yes"}, after="", limit=None)) == 1250
+
+
+def test_a_device_has_one_open_deployment_at_most(database: SqlDatabase) -> None:
+    with database.write() as tables:
+        tables.devices.put(DEVICE)
+        first = tables.deployments.add(deployment("one"))
+    assert first.deployment.id == 1
+    with pytest.raises(IntegrityError), database.write() as tables:
+        tables.deployments.add(deployment("one"))
+    with database.read() as tables:
+        assert tables.deployments.of_devices(["one", "two"]) == {"one": [first]}
+
+
+def test_tokens_are_replaced_whole(database: SqlDatabase) -> None:
+    record = EnrolmentRecord(token_sha256="x" * 64, uses_left=2, expires_at=NOW, labels={"a": "b"})
+    with database.write() as tables:
+        tables.tokens.put_enrolment(record)
+        tables.tokens.put_enrolment(replace(record, uses_left=1))
+        tables.tokens.put_admin("y" * 64, "ada", now=NOW)
+    with database.read() as tables:
+        assert tables.tokens.enrolment("x" * 64) == replace(record, uses_left=1)
+        assert tables.tokens.admin("y" * 64) == "ada"
+        assert tables.tokens.admin("z" * 64) is None
+
+
+def test_windows_add_up_once_and_within_their_interval(database: SqlDatabase) -> None:
+    records = [window(seq, ended_at=NOW + timedelta(seconds=seq)) for seq in range(1, 5)]
+    with database.write() as tables:
+        tables.devices.put(DEVICE)
+        tables.telemetry.add([*records, window(9, ended_at=None)])
+        tables.telemetry.add(records)
+    with database.read() as tables:
+        summary = tables.telemetry.summary(
+            "one", "d" * 64, since=NOW + timedelta(seconds=1), until=NOW + timedelta(seconds=3)
+        )
+        assert (summary.windows, summary.inferences, summary.errors) == (2, 24, 4)
+        assert summary.latencies == 4
+        assert summary.max_rss_bytes == 3 << 20
+        (totals,) = tables.telemetry.totals("one")
+        assert (totals.windows, totals.first_seq, totals.last_seq) == (5, 1, 9)
+        assert tables.telemetry.windows_since("m", NOW + timedelta(seconds=2)) == {"one": 2}
+        late = NOW + timedelta(seconds=99)
+        assert tables.telemetry.last_digest("one", "m", before=late) == "d" * 64
+        assert tables.telemetry.last_digest("one", "m", before=late, other_than="d" * 64) is None
+
+
+def test_the_board_forgets_what_changed_and_keeps_the_rest(database: SqlDatabase) -> None:
+    board = Board(database)
+    board.refresh()
+    for name in ("one", "two"):
+        board.put(name, Seat("t", ("", None), b"", 0))
+    with database.write() as tables:
+        tables.changes.record("one")
+    assert board.is_stale
+    board.refresh()
+    assert not board.is_stale
+    assert (board.find("one"), board.find("two") is None) == (None, False)
+    with database.write() as tables:
+        tables.changes.record(None)
+    board.refresh()
+    assert board.find("two") is None
+
+
+def test_an_answer_that_a_change_overtook_is_not_kept(database: SqlDatabase) -> None:
+    board = Board(database)
+    with database.write() as tables:
+        tables.changes.record("one")
+    board.refresh()
+    board.put("one", Seat("t", ("", None), b"", 0))
+    assert board.find("one") is None
+    board.put("one", Seat("t", ("", None), b"", 1))
+    assert board.find("one") is not None
+
+
+def test_a_board_that_is_far_behind_starts_anew(database: SqlDatabase) -> None:
+    board = Board(database)
+    board.refresh()
+    board.put("one", Seat("t", ("", None), b"", 0))
+    with database.write() as tables:
+        for _ in range(5):
+            tables.changes.record("two")
+        tables.changes.forget_before(4)
+    board.refresh()
+    assert board.find("one") is None
+
+
+def test_a_blob_is_whole_or_not_there(tmp_path: Path) -> None:
+    blobs = FolderBlobs(tmp_path / "blobs")
+    data = os.urandom(1000)
+    name = hashlib.sha256(data).hexdigest()
+    with blobs.open_part(name, offset=0) as file:
+        file.write(data[:500])
+    assert (blobs.find(name), blobs.received(name)) == (None, 500)
+    with blobs.open_part(name, offset=500) as file:
+        file.write(data[500:])
+    assert blobs.finish(name).read_bytes() == data
+    assert blobs.find(name) is not None
+    assert blobs.received(name) == 0
+    with blobs.open_part("0" * 64, offset=0) as file:
+        file.write(data)
+    with pytest.raises(FormatError, match="another digest"):
+        blobs.finish("0" * 64)
+    assert blobs.received("0" * 64) == 0
+    for bad in ("../x", "A" * 64, "0" * 63):
+        with pytest.raises(FormatError):
+            blobs.find(bad)
+
+
+def test_others_see_nothing_of_a_write_before_it_is_whole(
+    database: SqlDatabase, tmp_path: Path
+) -> None:
+    with database.write() as tables:
+        tables.devices.put(DEVICE)
+    with database.write() as tables:
+        tables.devices.put(replace(DEVICE, id="two"))
+        with sqlite3.connect(tmp_path / "fleet.sqlite") as other:
+            assert other.execute("SELECT id FROM devices").fetchall() == [("one",)]
+        other.close()
+
+
+def deployment(device_id: str) -> DeploymentRecord:
+    offered = Deployment(
+        id=0,
+        device_id=device_id,
+        rollout_id="r",
+        model="m",
+        version="1",
+        variant="v",
+        offered_at=NOW,
+        changed_at=NOW,
+    )
+    return DeploymentRecord(deployment=offered, digest="d" * 64)
+
+
+def window(seq: int, *, ended_at: datetime | None) -> WindowRecord:
+    sent = Window(
+        seq=seq,
+        model="m",
+        digest="d" * 64,
+        boot_id="b",
+        ended_mono_s=1.0,
+        duration_s=1.0,
+        inferences=10,
+        errors={"infer": 1, "pre": 1},
+        latency_ms=LogHistogram.of([1.0, 2.0]),
+        rss_mb=float(seq),
+    )
+    return WindowRecord(
+        device_id="one", spool_id="s", window=sent, received_at=NOW, ended_at=ended_at
+    )

@@ -1,0 +1,36 @@
+"""From scores to a class."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from device_agent.worker.postprocessing import classify
+
+
+def test_logits_become_a_probability() -> None:
+    top = classify(np.array([[0.0, np.log(3.0)]], np.float32), ("a", "b"))
+    assert top is not None
+    assert top.label == "b"
+    assert top.confidence == pytest.approx(0.75)
+
+
+def test_probabilities_stay_what_they_are() -> None:
+    top = classify(np.array([[0.2, 0.8]], np.float32), ())
+    assert top is not None
+    assert top.label == "1"
+    assert top.confidence == pytest.approx(0.8)
+
+
+def test_large_logits_do_not_overflow() -> None:
+    top = classify(np.array([1e4, -1e4], np.float32), ("a", "b"))
+    assert top is not None
+    assert top.confidence == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels"),
+    [((1, 3), ("a", "b")), ((1, 2, 2), ("a", "b")), ((1, 1), ())],
+)
+def test_other_shapes_have_no_class(shape: tuple[int, ...], labels: tuple[str, ...]) -> None:
+    assert classify(np.zeros(shape, np.float32), labels) is None
