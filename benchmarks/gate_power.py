@@ -11,16 +11,13 @@ Compared in the same trials: the project's five-look test on devices, with and w
 Mann-Whitney on pooled windows; a ratio above 1.10 in five consecutive minutes. Beside them the
 share of good releases that each default mode lets pass, and the error-rate budget.
 
-Run `python -m benchmarks.gate_power [--trials N] [--json FILE]`.
+Run `python -m benchmarks gate_power`. The baselines are the other methods; nothing here is timed.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -28,6 +25,8 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.signal import lfilter
 
+from edgekit.bench import Result
+from edgekit.bench.statistics import Interval, Summary
 from fleet_server.domain.guard_rails import MIN_ERRORS
 from fleet_server.domain.policy import GateMode, GatePolicy
 from fleet_server.domain.relative import mode_for
@@ -44,7 +43,7 @@ SEED = 20261121
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Cell:
     """How often a method gave an answer.
 
     Attributes:
@@ -178,7 +177,7 @@ def measure(
     seed: int = SEED,
     rho: float = 0.8,
     control_shift: float = SHIFT,
-) -> list[Result]:
+) -> list[Cell]:
     """Return how often each method fails and passes stages; the same stages for every method."""
     note = "" if control_shift else ", steady controls"
     results = []
@@ -205,7 +204,7 @@ def measure(
     return results
 
 
-def measure_error_budget(*, trials: int, seed: int = SEED) -> list[Result]:
+def measure_error_budget(*, trials: int, seed: int = SEED) -> list[Cell]:
     """Return how often the Wilson bound breaks a budget of 2 % at 1, 2 and 4 times a base of 1 %.
 
     Error rates differ between devices (beta, sd half of the mean); 20,000 inferences a device.
@@ -231,9 +230,9 @@ def measure_error_budget(*, trials: int, seed: int = SEED) -> list[Result]:
 
 def _result(
     method: str, answer: str, design: tuple[int, int], effect: float, given: list[str]
-) -> Result:
+) -> Cell:
     found = wilson(given.count(answer), len(given), alpha=0.025)
-    return Result(
+    return Cell(
         method=method,
         answer=answer,
         canaries=design[0],
@@ -246,29 +245,28 @@ def _result(
     )
 
 
-def run(trials: int = 2000) -> list[Result]:
-    """Measure everything."""
+def run(short: bool) -> list[Result]:
+    """Measure everything, with 400 simulated stages a cell or 4,000."""
+    trials = 400 if short else 4000
     harder = measure(trials=trials, slowdowns=(0.0,), methods=OURS, control_shift=0.0)
-    return measure(trials=trials) + harder + measure_error_budget(trials=trials)
+    cells = measure(trials=trials) + harder + measure_error_budget(trials=trials)
+    return [_as_result(cell) for cell in cells]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print a table, and write JSON when asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--trials", type=int, default=2000, help="simulated stages a cell")
-    parser.add_argument("--json", type=Path, help="also write the results there")
-    arguments = parser.parse_args(argv)
-    results = run(arguments.trials)
-    print(f"{'method':46} {'answer':6} {'design':>8} {'effect':>6} {'share':>6}  95 % interval")
-    for r in results:
-        design = f"{r.canaries} v {r.controls}"
-        print(
-            f"{r.method:46} {r.answer:6} {design:>8} {r.effect:6.2f} {r.share:6.3f}"
-            f"  {r.low:.3f} to {r.high:.3f}"
-        )
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(r) for r in results], indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+def _as_result(cell: Cell) -> Result:
+    """Return a cell as a result: its median and interval are the share and Wilson's."""
+    return Result(
+        question="how often does a gate answer so?",
+        candidate=cell.method,
+        condition=f"{cell.canaries} v {cell.controls}, effect {cell.effect:g}: {cell.answer}",
+        summary=Summary(
+            unit="share",
+            count=cell.trials,
+            median=cell.share,
+            interval=Interval(low=cell.low, high=cell.high),
+            p90=None,
+            minimum=0.0,
+            maximum=1.0,
+            variation=0.0,
+        ),
+    )

@@ -10,7 +10,7 @@ from benchmarks.gate_power import (
     MINUTES,
     OURS,
     USUAL,
-    Result,
+    Cell,
     five_looks,
     measure,
     measure_error_budget,
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 NO_MARGIN, DEFAULT = "device t, 5 looks, no margin", "device t, 5 looks, default"
 
 
-def shares(results: list[Result], answer: str) -> dict[tuple[str, int, float], float]:
+def shares(results: list[Cell], answer: str) -> dict[tuple[str, int, float], float]:
     return {(r.method, r.canaries, r.effect): r.share for r in results if r.answer == answer}
 
 
