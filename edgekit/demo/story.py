@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.stop:
         console.print(f"{stop_kept(arguments.out)} processes stopped")
         return 0
-    scene = _scene(_fresh_folder(arguments.out), console)
+    scene = _scene(fresh_folder(arguments.out), console)
     kept = False
     try:
         result = tell(scene)
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _fresh_folder(folder: Path) -> Path:
+def fresh_folder(folder: Path) -> Path:
     """Make the folder anew; delete only what an earlier demo made."""
     if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
         raise UsageError(

@@ -1,0 +1,95 @@
+"""The demo's own rules: what it deletes, what it counts, when it says no."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgekit.client.wire import DeploymentView
+from edgekit.demo.chapters.outage import Books
+from edgekit.demo.keeping import remember, stop_kept
+from edgekit.demo.observing import seconds_to_recover
+from edgekit.demo.processes import CommandError, Commands, wait_for
+from edgekit.demo.story import fresh_folder
+from edgekit.errors import UsageError
+
+
+def deployment(kind: str, *, activated: str | None = None, ended: str | None = None):
+    return DeploymentView(
+        device="d",
+        action=1,
+        variant="v",
+        digest="0" * 64,
+        kind=kind,
+        state="",
+        reason="",
+        detail="",
+        offered_at="2026-01-01T00:00:00+00:00",
+        activated_at=activated,
+        ended_at=ended,
+    )
+
+
+def books(**changed: int) -> Books:
+    values = {
+        "recorded_windows": 7,
+        "recorded_inferences": 70,
+        "waiting_windows": 0,
+        "arrived_windows": 7,
+        "arrived_inferences": 70,
+        "last_seq": 7,
+        "spools": 1,
+    }
+    return Books(**(values | changed))
+
+
+def test_a_folder_that_no_demo_made_is_not_deleted(tmp_path: Path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UsageError, match="no demo made it"):
+        fresh_folder(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_a_folder_of_an_earlier_demo_is_made_anew(tmp_path: Path):
+    (fresh_folder(tmp_path / "run") / "old").touch()
+    assert not (fresh_folder(tmp_path / "run") / "old").exists()
+
+
+def test_recovery_counts_from_the_first_activation_to_the_last_rollback():
+    deployments = [
+        deployment("update", activated="2026-01-01T00:00:05+00:00"),
+        deployment("update", activated="2026-01-01T00:00:03+00:00"),
+        deployment("update"),
+        deployment("rollback", ended="2026-01-01T00:00:09.500000+00:00"),
+        deployment("rollback", ended="2026-01-01T00:00:08+00:00"),
+    ]
+    assert seconds_to_recover(deployments) == pytest.approx(6.5)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"arrived_inferences": 69}, {"arrived_inferences": 71}, {"last_seq": 8}, {"spools": 2}],
+    ids=["lost", "twice", "a gap", "a new spool"],
+)
+def test_books_that_differ_do_not_balance(changed: dict[str, int]):
+    assert books().balanced
+    assert not books(**changed).balanced
+
+
+def test_only_processes_of_the_folder_are_stopped(tmp_path: Path):
+    remember(tmp_path, [1])
+    assert stop_kept(tmp_path) == 0
+    assert stop_kept(tmp_path) == 0
+
+
+def test_a_command_that_fails_is_an_error_with_its_last_line(tmp_path: Path):
+    commands = Commands(environment={}, log=tmp_path / "log")
+    with pytest.raises(CommandError, match="no such"):
+        commands.run("python", "-c", "import sys; sys.exit('there is no such thing')")
+    assert "[exit 1]" in (tmp_path / "log").read_text()
+
+
+def test_what_does_not_happen_is_an_error():
+    with pytest.raises(CommandError, match="did not happen"):
+        wait_for("rain", lambda: None, timeout_s=0.01, every_s=0.01)
