@@ -70,11 +70,6 @@ def bundle_name(model: str, version: str, variant: str) -> str:
     return f"{model}-{version}-{variant}{SUFFIX}"
 
 
-def target_path(model: str, version: str, variant: str) -> str:
-    """Return the path under which trust metadata lists a bundle."""
-    return f"models/{model}/{version}/{variant}{SUFFIX}"
-
-
 def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
     """Write a bundle whole or not at all, and open it.
 

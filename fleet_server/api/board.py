@@ -19,13 +19,13 @@ class Seat:
 
     Attributes:
         token: SHA-256 of the device's token, hex.
-        asked: What the answer depends on besides the device: address and running header.
+        asked: What else of the request the answer depends on: scheme, and headers as sent.
         body: The answer.
         version: Number of the latest change that it knows.
     """
 
     token: str
-    asked: tuple[str, bytes | None]
+    asked: tuple[bytes, ...]
     body: bytes
     version: int
 

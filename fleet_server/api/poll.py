@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -25,7 +26,10 @@ from fleet_server.services.bag import Services
 from fleet_server.services.config import Settings
 from fleet_server.services.errors import NotFoundError, UnknownCallerError
 
+logger = logging.getLogger(__name__)
+
 _RUNNING = RUNNING_HEADER.lower().encode()
+_RELEVANT = frozenset({b"host", b"x-forwarded-host", b"x-forwarded-proto", _RUNNING})
 _SCHEME = b"TargetToken "
 _JSON = (b"content-type", b"application/json")
 _EMPTY = [(b"content-length", b"0")]
@@ -62,15 +66,7 @@ class PollApp:
         await self._answer(device_id, scope, send)
 
     async def _answer(self, device_id: str, scope: Scope, send: Send) -> None:
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-        token, running = b"", None
-        for name, value in headers:
-            if name == b"authorization" and value.startswith(_SCHEME):
-                token = value[len(_SCHEME) :]
-            elif name == _RUNNING:
-                running = value
-        base = base_url(headers, scope["scheme"], behind_proxy=self._settings.behind_proxy)
-        asked = (base, running)
+        token, asked = _asked(scope)
         if self._board.is_stale:
             await run_in_threadpool(self._board.refresh)
         seat = self._board.find(device_id)
@@ -82,22 +78,23 @@ class PollApp:
             self._board.mark_seen(device_id, self._clock())
             await _send(send, 200, seat.body)
             return
-        status, body = await run_in_threadpool(self._ask, device_id, token, asked)
+        base = base_url(scope["headers"], scope["scheme"], behind_proxy=self._settings.behind_proxy)
+        status, body = await run_in_threadpool(self._ask, device_id, token, asked, base)
         await _send(send, status, body)
 
     def _ask(
-        self, device_id: str, token: bytes, asked: tuple[str, bytes | None]
+        self, device_id: str, token: bytes, asked: tuple[bytes, ...], base: str
     ) -> tuple[int, bytes]:
         """Answer with the database's help, and keep the answer."""
-        base, running = asked
-        now = self._clock()
+        running, now = _running(asked), self._clock()
         try:
             authenticate_device(self._services.database, device_id, token.decode("latin-1"))
-            said = None if running is None else parse_running(running.decode("latin-1"))
-            answer = self._services.checkin.poll(device_id, said, now=now)
+            answer = self._services.checkin.poll(device_id, running, now=now)
         except (UnknownCallerError, NotFoundError):
             return 401, b""
-        except EdgeKitError:
+        except EdgeKitError as error:
+            fields = {"device": device_id, "error": str(error)}
+            logger.error("poll failed", extra={"fields": fields})  # noqa: TRY400 (one clear line)
             return 503, b""
         self._board.mark_seen(device_id, now)
         interval_s = self._settings.poll_interval_s
@@ -106,6 +103,25 @@ class PollApp:
             seat = Seat(answer.token_sha256, asked, body, answer.version)
             self._board.put(device_id, seat)
         return 200, body
+
+
+def _asked(scope: Scope) -> tuple[bytes, tuple[bytes, ...]]:
+    """Return the token, and everything else of the request that an answer depends on, as sent."""
+    token, asked = b"", [scope["scheme"].encode()]
+    for header in scope["headers"]:
+        name, value = header
+        if name in _RELEVANT:
+            asked += header
+        elif name == b"authorization" and value.startswith(_SCHEME):
+            token = value[len(_SCHEME) :]
+    return token, tuple(asked)
+
+
+def _running(asked: tuple[bytes, ...]) -> dict[str, str] | None:
+    """Return what the device says that it runs; None when it does not say."""
+    headers = dict(zip(asked[1::2], asked[2::2], strict=True))
+    said = headers.get(_RUNNING)
+    return None if said is None else parse_running(said.decode("latin-1"))
 
 
 async def _send(send: Send, status: int, body: bytes) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from edgekit import codec
-from edgekit.bundle import Bundle, open_bundle, target_path
+from edgekit.bundle import Bundle, open_bundle
 from edgekit.client.wire import NewRelease
 from edgekit.errors import ConflictError, FormatError, TrustError, UsageError
+from edgekit.trust import bundle_path
 from edgekit.trust.metadata import Metadata, Targets, load
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.services.errors import NotFoundError
@@ -103,7 +104,7 @@ class PublishService:
         return self.get(model, version)
 
     def _variants(self, wanted: NewRelease, listed: Metadata[Targets]) -> tuple[VariantRecord, ...]:
-        prefix = target_path(wanted.model, wanted.version, "").rpartition("/")[0] + "/"
+        prefix = f"models/{wanted.model}/{wanted.version}/"
         targets = {p: t for p, t in listed.signed.targets.items() if p.startswith(prefix)}
         if not targets:
             raise FormatError("the metadata lists no bundle of this version", where=prefix)
@@ -148,7 +149,7 @@ def _check_binding(
     named = {"model": wanted.model, "version": wanted.version, "variant": manifest.variant}
     inside = {"model": manifest.model, "version": manifest.version, "variant": manifest.variant}
     signed = {key: (custom or {}).get(key) for key in named}
-    if inside != named or signed != named or path != target_path(**named):
+    if inside != named or signed != named or path != bundle_path(**named):
         raise FormatError(
             f"holds {manifest.model} {manifest.version} {manifest.variant}, and is listed as"
             " another",

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from edgekit import codec
-from edgekit.bundle import target_path
 from edgekit.client.wire import NewEnrolmentToken, NewRelease, NewRollout
 from edgekit.errors import (
     ConflictError,
@@ -24,6 +23,7 @@ from edgekit.errors import (
     TrustError,
     UsageError,
 )
+from edgekit.trust import bundle_path
 from edgekit.trust.keystore import KeyStore
 from edgekit.trust.signing import TargetEntry, extend_model_targets
 from tests.integration.server_fleet import (
@@ -87,6 +87,11 @@ def test_without_an_admin_token_everything_is_401(server: Server, path: str, tok
     assert answer.status == 401
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json["code"] == 21
+
+
+def test_the_api_describes_itself(server: Server) -> None:
+    paths = server.ask("GET", "/api/v1/openapi.json").json["paths"]
+    assert {"/api/v1/rollouts", "/api/v1/releases", "/api/v1/devices"} <= set(paths)
 
 
 def test_health_needs_no_token(server: Server) -> None:
@@ -269,7 +274,7 @@ def test_concurrent_publishers_conflict_and_never_mix(
         listed = client.trust_metadata("raced") or b""
         published = [r.version for r in client.releases() if r.model == "raced"]
     assert published == [winner]
-    assert target_path("raced", winner, "onnx-fp32") in listed.decode()
+    assert bundle_path(model="raced", version=winner, variant="onnx-fp32") in listed.decode()
 
 
 def test_a_withdrawn_release_is_not_offered(server: Server, engineer: Engineer) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from edgekit.client.wire import HistoryEntry
 from tests.integration.server_fleet import (
     LITERT,
     Engineer,
@@ -24,11 +26,9 @@ BOTH = ("onnx-fp32", "tflite-int8")
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "server")
-    server.init()
-    server.start()
-    yield server
-    assert server.stop() in {0, -15}, server.log()
+    with Server(tmp_path / "server") as server:
+        yield server
+        assert server.stop() in {0, -15}, server.log()
 
 
 @pytest.fixture
@@ -104,8 +104,9 @@ def test_a_rejected_release_is_not_offered_again_without_a_retry(
     (variant,) = release.variants
     device.outcomes[variant.digest] = "rejected"
     rollout = engineer.roll_out("1.0.0", **everybody(), on_fail="pause")
-    until(lambda: device.turn() or _history(server, "one"))
-    until(lambda: device.turn() or server.client().rollout(rollout.id).phase == "paused")
+    _turn_until(device, lambda: bool(_history(server, "one")))
+    with server.client() as client:
+        _turn_until(device, lambda: client.rollout(rollout.id).phase == "paused")
 
     with server.client() as client:
         client.resume(rollout.id)
@@ -113,10 +114,18 @@ def test_a_rejected_release_is_not_offered_again_without_a_retry(
     device.outcomes.clear()
     with server.client() as client:
         client.retry("one")
-    until(lambda: device.turn() or device.running)
+    _turn_until(device, lambda: bool(device.running))
     assert [entry.state for entry in _history(server, "one")] == ["rejected", "committed"]
 
 
-def _history(server: Server, device: str) -> list:  # type: ignore[type-arg]
+def _turn_until(device: SimulatedDevice, condition: Callable[[], bool]) -> None:
+    def turned() -> bool:
+        device.turn()
+        return condition()
+
+    until(turned)
+
+
+def _history(server: Server, device: str) -> list[HistoryEntry]:
     with server.client() as client:
         return client.history(device)

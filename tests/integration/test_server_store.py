@@ -66,10 +66,14 @@ def test_a_write_ahead_log_and_foreign_keys_are_on(database: SqlDatabase) -> Non
 
 
 def test_a_failed_write_leaves_nothing(database: SqlDatabase) -> None:
-    with pytest.raises(RuntimeError), database.write() as tables:
-        tables.devices.put(DEVICE)
-        tables.changes.record("one")
-        raise RuntimeError
+    def fail() -> None:
+        with database.write() as tables:
+            tables.devices.put(DEVICE)
+            tables.changes.record("one")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     with database.read() as tables:
         assert tables.devices.get("one") is None
         assert tables.changes.version() == 0
@@ -154,12 +158,10 @@ def test_the_board_forgets_what_changed_and_keeps_the_rest(database: SqlDatabase
     board = Board(database)
     board.refresh()
     for name in ("one", "two"):
-        board.put(name, Seat("t", ("", None), b"", 0))
+        board.put(name, Seat("t", (), b"", 0))
     with database.write() as tables:
         tables.changes.record("one")
-    assert board.is_stale
     board.refresh()
-    assert not board.is_stale
     assert (board.find("one"), board.find("two") is None) == (None, False)
     with database.write() as tables:
         tables.changes.record(None)
@@ -172,16 +174,16 @@ def test_an_answer_that_a_change_overtook_is_not_kept(database: SqlDatabase) -> 
     with database.write() as tables:
         tables.changes.record("one")
     board.refresh()
-    board.put("one", Seat("t", ("", None), b"", 0))
+    board.put("one", Seat("t", (), b"", 0))
     assert board.find("one") is None
-    board.put("one", Seat("t", ("", None), b"", 1))
+    board.put("one", Seat("t", (), b"", 1))
     assert board.find("one") is not None
 
 
 def test_a_board_that_is_far_behind_starts_anew(database: SqlDatabase) -> None:
     board = Board(database)
     board.refresh()
-    board.put("one", Seat("t", ("", None), b"", 0))
+    board.put("one", Seat("t", (), b"", 0))
     with database.write() as tables:
         for _ in range(5):
             tables.changes.record("two")

@@ -13,7 +13,6 @@ from edgekit.bundle import (
     bundle_name,
     file_digest,
     open_bundle,
-    target_path,
     write_bundle,
 )
 from edgekit.device import Requirements, RuntimeRange
@@ -174,4 +173,3 @@ def test_asking_for_an_absent_file_is_a_bundle_error(bundle: Bundle):
 
 def test_names_follow_model_version_and_variant():
     assert bundle_name("digits", "1.0.0", "onnx-int8") == "digits-1.0.0-onnx-int8.bundle"
-    assert target_path("digits", "1.0.0", "onnx-int8") == "models/digits/1.0.0/onnx-int8.bundle"
