@@ -10,10 +10,10 @@ from pathlib import Path
 from device_agent.config import Layout
 from device_agent.identity import load_identity
 from device_agent.journal import Ending, Journal, Record
+from device_agent.seats import FrontView
 from device_agent.slots import SlotStore
 from device_agent.spool import SpoolFacts, read_facts
 from device_agent.states import AT_REST
-from device_agent.supervisor import FrontView
 from edgekit import codec
 from edgekit.errors import FormatError
 

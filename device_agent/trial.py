@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from device_agent.context import Context
 from device_agent.journal import Deployment
 from device_agent.probation import TrialEvidence, TrialJudgement, judge
+from device_agent.seats import FrontView
 from device_agent.states import State
-from device_agent.supervisor import FrontView
 from device_agent.transport import GoneError
 from edgekit.errors import NetworkError, RefusedError
 from edgekit.protocol import Outcome, Reason

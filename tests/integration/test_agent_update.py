@@ -19,7 +19,16 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from tests.integration.agent_fleet import CONFIG, Device, Fleet, Offer, gone, quiet_end, wait_for
+from tests.integration.agent_fleet import (
+    BASE,
+    CONFIG,
+    Device,
+    Fleet,
+    Offer,
+    gone,
+    quiet_end,
+    wait_for,
+)
 from tests.integration.agent_models import A_WHILE, BRIGHT, DARK, FOREVER, make_bundle
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -167,7 +176,8 @@ def test_a_bad_bundle_is_refused_while_the_old_model_answers(
     assert set(client.versions) == {"1.0.0"}
     assert device.slots()["active"] == before.bundle.sha256
     wait_for(lambda: not list((device.folder / "downloads").iterdir()))
-    assert not (device.folder / "models" / "digits" / bad.bundle.sha256).exists()
+    staged = device.folder / "models" / "digits" / bad.bundle.sha256
+    wait_for(lambda: not staged.exists(), why="the refused bundle is left over")
 
 
 def test_bytes_that_were_not_signed_are_refused(
@@ -447,3 +457,54 @@ def test_what_came_of_an_offer_that_was_withdrawn_is_removed(
     fleet.offers.remove(offer)
     wait_for(lambda: not part.exists())
     assert device.live()["models"] == {}
+
+
+def test_a_deployment_that_was_begun_too_often_is_given_up(
+    device: Device, fleet: Fleet, tmp_path: Path
+) -> None:
+    before = installed(device)
+    device.stop()
+    offer = fleet.offer(make_bundle(tmp_path / "bundles", "2.0.0", shift=1.0))
+    wanted = {
+        "action": offer.action,
+        "kind": "update",
+        "model": "digits",
+        "version": "2.0.0",
+        "variant": "onnx-fp32",
+        "target": offer.target,
+        "digest": offer.bundle.sha256,
+        "size": offer.bundle.size,
+        "url": f"{fleet.url}{BASE}/artifacts/{offer.action}",
+        "answer_url": f"{fleet.url}{BASE}/deploymentBase/{offer.action}/feedback",
+    }
+    record = {"state": "downloading", "visits": 28, "deployment": wanted, "format_version": "1.0"}
+    (device.folder / "journal.json").write_text(json.dumps(record))
+    device.start()
+    assert ended(offer).outcome == ("failed", "interrupted")
+    assert offer.closed[0]["edgekit"]["digest"] == before.bundle.sha256
+    assert ask(device)["model_version"] == "1.0.0"
+
+
+@pytest.mark.parametrize(
+    ("boot", "outcome"),
+    [("same", ("reverted", "interrupted")), ("another", ("unexercised", ""))],
+)
+def test_a_crash_of_the_agent_fails_a_trial_and_a_reboot_does_not(
+    device: Device, fleet: Fleet, tmp_path: Path, boot: str, outcome: tuple[str, str]
+) -> None:
+    """The reboot is simulated: the journal says that it was written in another boot."""
+    installed(device)
+    device.stop()
+    device.configure(CONFIG.replace("duration_s = 1.0", "duration_s = 60"))
+    offer = fleet.offer(make_bundle(tmp_path / "bundles", "2.0.0", shift=1.0))
+    journal = device.folder / "journal.json"
+    device.start()
+    wait_for(lambda: json.loads(journal.read_bytes())["state"] == "probation")
+    device.kill()
+    if boot == "another":
+        journal.write_text(json.dumps({**json.loads(journal.read_bytes()), "boot_id": "other"}))
+    device.configure(CONFIG)
+    device.start()
+    assert ended(offer).outcome == outcome
+    expected = "2.0.0" if boot == "another" else "1.0.0"
+    assert ask(device)["model_version"] == expected

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from device_agent.config import Config, Layout
+from device_agent.seats import FrontView
 from device_agent.slots import SlotStore
 from device_agent.spool import Spool
-from device_agent.supervisor import FrontView, Supervisor
+from device_agent.supervisor import Supervisor
 from device_agent.worker.messages import Mode, NoteKind
 from tests.integration.agent_fleet import gone, wait_for
 from tests.integration.agent_models import BRIGHT, DARK, make_bundle
