@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from device_agent.transport import Transport
+from edgekit.durable import sync
 from edgekit.errors import NetworkError, StorageError, TrustError
-from edgekit.trust.durable import sync
 
 _CHUNK = 1 << 18
 SPARE_BYTES = 8 << 20

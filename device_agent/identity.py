@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from edgekit import codec
+from edgekit.durable import write_durably
 from edgekit.errors import UsageError
 from edgekit.protocol import TENANT
-from edgekit.trust.durable import write_durably
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

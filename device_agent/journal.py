@@ -10,9 +10,9 @@ from pathlib import Path
 
 from device_agent.states import State
 from edgekit import codec
+from edgekit.durable import write_durably
 from edgekit.errors import FormatError
 from edgekit.protocol import DeploymentKind, Outcome, Reason
-from edgekit.trust.durable import write_durably
 
 FORMAT_VERSION = "1.0"
 FORMAT_MAJOR = 1

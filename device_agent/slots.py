@@ -15,8 +15,8 @@ from pathlib import Path
 
 from edgekit import codec
 from edgekit.bundle import Bundle, file_digest, open_bundle
+from edgekit.durable import sync, write_durably
 from edgekit.errors import BundleError, FormatError, StorageError
-from edgekit.trust.durable import sync, write_durably
 
 FORMAT_VERSION = "1.0"
 FORMAT_MAJOR = 1

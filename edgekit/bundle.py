@@ -8,12 +8,13 @@ every file against the manifest; whether the manifest is to be believed is the b
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgekit.durable import make_folder, write_durably
 from edgekit.errors import BundleError, StorageError
 from edgekit.manifest import FileSpec, Manifest, parse_manifest
 
@@ -62,7 +63,8 @@ class Bundle:
         with _zip(self.path) as archive:
             for name in (MANIFEST, *self.manifest.files):
                 data = _read_member(archive, name, self.path)
-                _write_durably(folder / name, data)
+                make_folder((folder / name).parent)
+                write_durably(folder / name, data)
 
 
 def bundle_name(model: str, version: str, variant: str) -> str:
@@ -93,21 +95,18 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
             for name, data in sorted(files.items())
         },
     )
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as out:
-            with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-                for name, data in sorted({MANIFEST: full.to_bytes(), **files}.items()):
-                    info = zipfile.ZipInfo(name, date_time=_EPOCH)
-                    info.external_attr = _MODE
-                    archive.writestr(info, data)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StorageError(f"cannot write ({error.strerror})", where=str(path)) from error
+    write_durably(path, _archive({MANIFEST: full.to_bytes(), **files}))
     return open_bundle(path)
+
+
+def _archive(files: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in sorted(files.items()):
+            info = zipfile.ZipInfo(name, date_time=_EPOCH)
+            info.external_attr = _MODE
+            archive.writestr(info, data)
+    return out.getvalue()
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -205,14 +204,3 @@ def _digest_member(archive: zipfile.ZipFile, name: str, path: Path) -> tuple[str
     except (zipfile.BadZipFile, OSError, EOFError) as error:
         raise BundleError(f"{name} is damaged", where=str(path)) from error
     return digest.hexdigest(), size
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-    except OSError as error:
-        raise StorageError(f"cannot write ({error.strerror})", where=str(path)) from error

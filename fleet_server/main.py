@@ -17,8 +17,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from edgekit import log
+from edgekit.durable import write_durably
 from edgekit.errors import ConflictError, PortInUseError, StorageError, UsageError
-from edgekit.trust.durable import write_durably
 from edgekit.trust.online import OnlineKeys
 from fleet_server.api.app import make_app
 from fleet_server.api.board import Board

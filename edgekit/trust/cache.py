@@ -19,8 +19,8 @@ from datetime import datetime
 from pathlib import Path
 
 from edgekit import codec
+from edgekit.durable import sync, write_durably
 from edgekit.errors import FormatError, StorageError
-from edgekit.trust.durable import sync, write_durably
 from edgekit.trust.metadata import digest
 from edgekit.trust.reasons import Reason, UntrustedError
 

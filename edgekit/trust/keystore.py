@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit import codec
+from edgekit.durable import locked, make_folder, read_bytes, write_durably
 from edgekit.errors import ConflictError, TrustError, UsageError
-from edgekit.trust.durable import locked, make_folder, read_bytes, write_durably
 from edgekit.trust.keys import PublicKey, generate_pem, open_pem, public_key
 from edgekit.trust.policy import ROOT, TARGETS, check_model_name
 from edgekit.trust.reasons import Reason, UntrustedError

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from edgekit.durable import locked, make_folder, read_bytes, write_durably
 from edgekit.trust.accepting import PublishedSet, check, delegated_models, merge
-from edgekit.trust.durable import locked, make_folder, read_bytes, write_durably
 from edgekit.trust.metadata import (
     Metadata,
     MetaFile,

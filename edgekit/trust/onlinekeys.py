@@ -6,7 +6,7 @@ from pathlib import Path
 
 from securesystemslib.signer import CryptoSigner
 
-from edgekit.trust.durable import locked, make_folder, read_bytes, write_durably
+from edgekit.durable import locked, make_folder, read_bytes, write_durably
 from edgekit.trust.keys import OnlinePublicKeys, generate_pem, open_pem, public_key
 from edgekit.trust.policy import SNAPSHOT, TIMESTAMP
 

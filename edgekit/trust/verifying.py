@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tuf.ngclient.updater import Updater
 
+from edgekit.durable import locked, make_folder, write_durably
 from edgekit.trust.cache import Index, TrustCache
 from edgekit.trust.client import Fetch, open_updater, tuf_errors
-from edgekit.trust.durable import locked, make_folder, write_durably
 from edgekit.trust.metadata import (
     Metadata,
     Root,

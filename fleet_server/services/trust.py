@@ -12,8 +12,8 @@ from typing import Any
 
 from edgekit.client.wire import OnlineKeys as OnlineKeysView
 from edgekit.client.wire import TrustView
+from edgekit.durable import write_durably
 from edgekit.errors import ConflictError, StorageError
-from edgekit.trust.durable import write_durably
 from edgekit.trust.keys import PublicKey
 from edgekit.trust.metadata import Metadata, Root, check_alive, check_signed, digest, load
 from edgekit.trust.online import OnlineKeys, OnlineRepository

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import BinaryIO
 
 from edgekit.bundle import file_digest
+from edgekit.durable import sync
 from edgekit.errors import ConflictError, FormatError, StorageError
 
 
@@ -65,10 +65,10 @@ class FolderBlobs:
                 part.unlink()
                 raise FormatError("the bytes that arrived have another digest", where=sha256)
             place.parent.mkdir(mode=0o700, exist_ok=True)
-            _sync(part)
+            sync(part)
             part.replace(place)
-            _sync(place.parent)
-            _sync(self._folder)
+            sync(place.parent)
+            sync(self._folder)
         except OSError as error:
             raise StorageError(f"cannot be written ({error.strerror})", where=str(place)) from error
         return place
@@ -84,11 +84,3 @@ def _checked(sha256: str) -> str:
     if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
         raise FormatError("is no SHA-256 in lower case hexadecimal digits", where=sha256[:80])
     return sha256
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

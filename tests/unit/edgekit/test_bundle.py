@@ -83,7 +83,7 @@ def test_extracting_where_there_is_no_room_is_a_storage_error(tmp_path: Path, bu
 
 
 def test_nothing_is_left_when_a_bundle_cannot_be_written(tmp_path: Path):
-    with pytest.raises(StorageError, match="cannot write"):
+    with pytest.raises(StorageError, match="cannot be written"):
         write_bundle(tmp_path / "absent" / "a.bundle", PLAIN, FILES)
     assert list(tmp_path.iterdir()) == []
 

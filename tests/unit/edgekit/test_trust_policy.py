@@ -9,7 +9,6 @@ import pytest
 
 from edgekit.errors import StorageError, TrustError, UsageError
 from edgekit.trust import Reason, TargetInfo, UntrustedError, bundle_path, verify_file
-from edgekit.trust.durable import write_durably
 from edgekit.trust.policy import check_model_name, model_pattern
 
 
@@ -71,17 +70,3 @@ def test_other_bytes_are_a_mismatch(tmp_path: Path, info: TargetInfo, data: byte
 def test_an_absent_file_is_not_called_a_forgery(tmp_path: Path, info: TargetInfo) -> None:
     with pytest.raises(StorageError, match="absent"):
         verify_file(tmp_path / "absent", info)
-
-
-def test_a_durable_write_replaces_the_whole_file_and_leaves_no_other(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    write_durably(file, b"a long first content")
-    write_durably(file, b"second", mode=0o600)
-    assert file.read_bytes() == b"second"
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_a_durable_write_into_no_folder_is_a_storage_error(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="No such file"):
-        write_durably(tmp_path / "absent" / "file", b"")

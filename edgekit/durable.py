@@ -1,6 +1,6 @@
 """Files that survive a power cut: write, fsync, rename, fsync the folder; and a folder lock.
 
-Knows nothing about keys or metadata.
+Knows nothing of what is in them.
 """
 
 from __future__ import annotations
