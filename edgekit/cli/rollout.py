@@ -227,7 +227,7 @@ def _stage(view: RolloutView) -> str:
 
 
 def _print_happening(happening: HappeningView) -> None:
-    say(f"{when(happening.at)} {happening.kind}: {happening.text}")
+    text = "" if happening.checks else f": {happening.text}"
+    say(f"{when(happening.at)} {happening.kind}{text}")
     for check in happening.checks:
-        variant = f" ({check.variant})" if check.variant else ""
-        say(f"    {check.verdict}: {check.name}{variant}: {check.sentence}")
+        say(f"    {check.verdict}: {check.sentence}")

@@ -144,5 +144,6 @@ def _keep(scene: Scene) -> None:
         f"\nThe fleet goes on running at {fleet.url}:\n"
         f"  export EDGEKIT_SERVER={fleet.url} EDGEKIT_TOKEN_FILE={fleet.data / 'admin.token'}\n"
         f"  edgekit device list\n"
-        f"  edgekit demo --stop"
+        f"  edgekit demo --stop --out {scene.folder}",
+        soft_wrap=True,
     )
