@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from edgekit.bench.compare import CompareEffort, CompareReport, compare, require_not_slower
 from edgekit.bench.effort import DEFAULT, PRESETS, Effort, Preset
 from edgekit.bench.latency import Setting, bench_path
+from edgekit.bench.measured import measured
 from edgekit.bench.page import named, page, percentile_text
 from edgekit.bench.report import (
     LatencyFile,
@@ -25,6 +26,7 @@ from edgekit.bench.report import (
     save_latency,
     without_samples,
 )
+from edgekit.cli.measured_profile import import_measured
 from edgekit.cli.options import AsJson, seconds, utc_now
 from edgekit.cli.output import print_json, print_table, say
 from edgekit.errors import StorageError, UsageError
@@ -159,6 +161,24 @@ def show(
     if html is not None:
         _write(html, page(found))
     _show(found, as_json=as_json)
+
+
+@app.command("import")
+def import_result(
+    result: Annotated[Path, typer.Argument(help="What --save wrote on a board.")],
+    *,
+    profile: Annotated[Path, typer.Option(help="Device profile (YAML) of that board.")],
+    accept_warnings: Annotated[
+        bool, typer.Option(help="Take it although something speaks against it.")
+    ] = False,
+) -> None:
+    """Take a result from a board into its device profile, which is then no longer unmeasured.
+
+    A result that something speaks against is refused with exit code 3.
+    """
+    new = measured(read_latency(result), accept_warnings=accept_warnings)
+    everything = import_measured(profile, new)
+    say(f"{profile}: {len(new)} taken, {len(everything)} measurements")
 
 
 def _effort(preset: Preset | None, queries: int | None, duration: str, warmup: str) -> Effort:
