@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from device_agent.worker.postprocessing import Classification, classify
 from device_agent.worker.recorder import Recorder
 from edgekit.bundle import Bundle, open_bundle
 from edgekit.errors import BundleError, EdgeKitError, RuntimeFailedError
 from edgekit.golden import GoldenSamples, check_golden, read_golden
 from edgekit.manifest import Manifest
+from edgekit.postprocessing import Classification, classify
 from edgekit.preprocessing import prepare
 from edgekit.runtime import Session, Tensor, open_session
 

@@ -1,130 +1,194 @@
-"""Latency of a bundle or a model file on this machine, on real inputs where there are any.
-
-Preprocessing is timed as its own line: it is part of what a user waits for, and no runtime's fault.
-"""
+"""Latency of a bundle or a model file on this machine, in fresh processes, one after the other."""
 
 from __future__ import annotations
 
-import itertools
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from edgekit.bench.environment import Environment, record
-from edgekit.bench.measure import Effort, measure
-from edgekit.bench.statistics import Summary, summarize
-from edgekit.bundle import SUFFIX, open_bundle
-from edgekit.errors import UsageError
-from edgekit.golden import read_golden
-from edgekit.manifest import ModelFormat, TensorSpec
-from edgekit.preprocessing import prepare
-from edgekit.runtime import Session, Tensor, open_session
+from edgekit.bench.condition import throttled_between
+from edgekit.bench.effort import DEFAULT, Effort
+from edgekit.bench.environment import record
+from edgekit.bench.messages import Ask, Request, Slice, Started, Streamed
+from edgekit.bench.process import MeasuringProcess
+from edgekit.bench.report import LatencyReport, Memory, Samples, Step
+from edgekit.bench.statistics import Summary, percentile_of, summarize
+from edgekit.bench.steadiness import drift, judge, noise_floor
+from edgekit.bench.stream import STEPS
+from edgekit.runtime import OperatorTime
 
-_SYNTHETIC_INPUTS = 8
+MAX_KEPT = 100_000
+PROFILE_RUNS = 20
+MAX_SLICES = 120
+MIN_SLICE_S = 1.0
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyReport:
-    """How long one inference takes here.
+class Setting:
+    """What to measure besides the file.
 
     Attributes:
-        what: The bundle or model file.
-        runtime: Runtime that ran it.
-        provider: Execution provider that ran it.
-        threads: Threads that the runtime was given.
-        inputs: "golden samples" or "random numbers".
-        inference: The runtime alone, milliseconds.
-        preprocessing: From the raw sample to the tensor, milliseconds; None for a model file.
-        environment: On what it was measured.
+        effort: How long.
+        threads: For the runtime.
+        percentiles: In (0, 1).
+        affinity: Cores to stay on; empty leaves it to the system.
+        starts: Fresh processes whose start is timed, at least 1.
+        profile: Ask the runtime where the time goes.
+        sustained_s: How long to go on under full load afterwards; 0 for not at all.
     """
 
-    what: str
-    runtime: str
-    provider: str
-    threads: int
-    inputs: str
-    inference: Summary
-    preprocessing: Summary | None
-    environment: Environment
+    effort: Effort = DEFAULT
+    threads: int = 1
+    percentiles: tuple[float, ...] = (0.5, 0.9, 0.99)
+    affinity: tuple[int, ...] = ()
+    starts: int = 3
+    profile: bool = False
+    sustained_s: float = 0.0
 
 
-def bench_path(path: Path, effort: Effort, *, threads: int = 1) -> LatencyReport:
+def bench_path(path: Path, setting: Setting) -> LatencyReport:
     """Measure a bundle (.bundle) or a model file (.onnx, .tflite).
 
     Raises:
         UsageError: The file is neither.
         BundleError: The bundle is damaged.
-        RuntimeFailedError: The runtime refuses the model.
+        RuntimeFailedError: The runtime refuses the model, or it killed the measuring process.
     """
-    if path.suffix == SUFFIX:
-        return _bench_bundle(path, effort, threads)
-    try:
-        model_format = ModelFormat(path.suffix.removeprefix("."))
-    except ValueError as error:
-        raise UsageError(
-            "is neither a bundle nor a model file", where=str(path), todo="give .bundle, .onnx, ..."
-        ) from error
-    if not path.is_file():
-        raise UsageError("there is no such file", where=str(path))
-    session = open_session(path, model_format, threads=threads)
-    rng = np.random.default_rng(0)
-    inputs = [[_random(spec, rng) for spec in session.inputs] for _ in range(_SYNTHETIC_INPUTS)]
-    samples = measure({"inference": _infer(session, inputs)}, effort)
-    return _report(path, session, samples, threads=threads, inputs="random numbers")
+    started = [_start(path, setting) for _ in range(setting.starts - 1)]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        MeasuringProcess(path, threads=setting.threads, affinity=setting.affinity) as process,
+    ):
+        started.append(process.started)
+        file = Path(folder) / "samples.npz"
+        streamed = _streamed(process, setting.effort, file)
+        with np.load(file) as arrays:
+            started_s, steps_ms = arrays["started_s"], arrays["steps_ms"]
+        operators = _operators(process) if setting.profile else ()
+        curve = _curve(process, setting.sustained_s) if setting.sustained_s else ()
+    return _report(
+        path,
+        setting,
+        started=started,
+        streamed=streamed,
+        started_s=started_s,
+        steps_ms=steps_ms,
+        operators=operators,
+        curve=curve,
+    )
 
 
-def _bench_bundle(path: Path, effort: Effort, threads: int) -> LatencyReport:
-    bundle = open_bundle(path)
-    manifest = bundle.manifest
-    raw = list(read_golden(bundle).inputs)
-    tensors = [[prepare(sample, manifest.preprocessing)] for sample in raw]
-    with _unpacked(bundle.read(manifest.file), manifest.file) as model:
-        session = open_session(model, manifest.format, threads=threads)
-        turn = itertools.cycle(raw)
-        candidates = {
-            "inference": _infer(session, tensors),
-            "preprocessing": lambda: prepare(next(turn), manifest.preprocessing),
-        }
-        samples = measure(candidates, effort)
-        return _report(path, session, samples, threads=threads, inputs="golden samples")
+def _start(path: Path, setting: Setting) -> Started:
+    with MeasuringProcess(path, threads=setting.threads, affinity=setting.affinity) as process:
+        return process.started
 
 
-def _infer(session: Session, inputs: Sequence[list[Tensor]]) -> Callable[[], object]:
-    turn = itertools.cycle(inputs)
-    return lambda: session.run(next(turn))
+def _streamed(process: MeasuringProcess, effort: Effort, file: Path) -> Streamed:
+    request = Request(
+        ask=Ask.STREAM,
+        runs=effort.num_runs,
+        secs=effort.min_secs,
+        warmup_runs=effort.warmup_runs,
+        samples_file=str(file),
+    )
+    streamed = process.ask(request).streamed
+    if streamed is None:
+        raise AssertionError("a stream is answered by a stream")
+    return streamed
 
 
-@contextmanager
-def _unpacked(data: bytes, name: str) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / Path(name).name
-        model.write_bytes(data)
-        yield model
+def _operators(process: MeasuringProcess) -> tuple[OperatorTime, ...]:
+    return process.ask(Request(ask=Ask.PROFILE, runs=PROFILE_RUNS)).operators or ()
 
 
-def _random(spec: TensorSpec, rng: np.random.Generator) -> Tensor:
-    shape = [size if isinstance(size, int) and size > 0 else 1 for size in spec.shape]
-    dtype = np.dtype(spec.dtype)
-    if dtype.kind == "f":
-        return rng.random(shape).astype(dtype)
-    return rng.integers(0, 2, shape).astype(dtype)
+def _curve(process: MeasuringProcess, seconds: float) -> tuple[Slice, ...]:
+    slices = max(1, min(MAX_SLICES, int(seconds / MIN_SLICE_S)))
+    return process.ask(Request(ask=Ask.SUSTAIN, secs=seconds / slices, slices=slices)).slices
 
 
 def _report(
-    path: Path, session: Session, samples: dict[str, list[float]], *, threads: int, inputs: str
+    path: Path,
+    setting: Setting,
+    *,
+    started: Sequence[Started],
+    streamed: Streamed,
+    started_s: Floats,
+    steps_ms: Floats,
+    operators: tuple[OperatorTime, ...],
+    curve: tuple[Slice, ...],
 ) -> LatencyReport:
-    before = samples.get("preprocessing")
+    first = started[-1]
+    inference = steps_ms[:, STEPS.index("inference")].tolist()
+    frequencies = [p.frequency_mhz for p in streamed.probes if p.frequency_mhz is not None]
     return LatencyReport(
         what=str(path),
-        runtime=session.runtime,
-        provider=session.provider,
-        threads=threads,
-        inputs=inputs,
-        inference=summarize(samples["inference"], unit="ms"),
-        preprocessing=summarize(before, unit="ms") if before else None,
+        digest=first.digest,
+        runtime=first.runtime,
+        version=first.version,
+        provider=first.provider,
+        threads=setting.threads,
+        inputs=first.inputs,
+        steps=_steps(steps_ms, setting.percentiles, whole=first.has_steps),
+        starts=_starts(started),
+        memory=Memory(before_mb=first.before_mb, peak_mb=streamed.peak_mb),
+        warm_up=streamed.warm_up,
+        condition=streamed.condition,
+        probes=streamed.probes,
+        steadiness=judge(
+            inference,
+            throttle_events=throttled_between(streamed.probes) or 0,
+            frequencies_mhz=frequencies,
+        ),
+        drift=drift(inference),
+        noise_floor=noise_floor(inference, rng=np.random.default_rng(0)),
         environment=record(),
+        operators=operators,
+        curve=curve,
+        samples=_kept(started_s, steps_ms, whole=first.has_steps),
+    )
+
+
+def _columns(steps_ms: Floats, *, whole: bool) -> dict[str, Floats]:
+    if not whole:
+        return {"inference": steps_ms[:, STEPS.index("inference")]}
+    columns = {name: steps_ms[:, index] for index, name in enumerate(STEPS)}
+    return {**columns, "total": steps_ms.sum(axis=1)}
+
+
+def _steps(steps_ms: Floats, percentiles: Sequence[float], *, whole: bool) -> tuple[Step, ...]:
+    return tuple(
+        Step(
+            name=name,
+            summary=summarize(values.tolist(), unit="ms"),
+            percentiles=tuple(percentile_of(values.tolist(), p) for p in percentiles),
+        )
+        for name, values in _columns(steps_ms, whole=whole).items()
+    )
+
+
+def _starts(started: Sequence[Started]) -> dict[str, Summary]:
+    parts = {
+        "process": [s.process_ms for s in started],
+        "runtime import": [s.import_ms for s in started],
+        "load": [s.load_ms for s in started],
+        "first inference": [s.first_ms for s in started],
+        "cold start": [s.cold_ms for s in started],
+    }
+    return {name: summarize(values, unit="ms") for name, values in parts.items()}
+
+
+def _kept(started_s: Floats, steps_ms: Floats, *, whole: bool) -> Samples:
+    every = -(-len(started_s) // MAX_KEPT)
+    columns = _columns(steps_ms, whole=whole)
+    columns.pop("total", None)
+    return Samples(
+        started_s=tuple(np.round(started_s[::every], 6).tolist()),
+        steps_ms={name: tuple(v[::every].round(6).tolist()) for name, v in columns.items()},
+        every=every,
     )

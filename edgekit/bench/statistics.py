@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+import numpy.typing as npt
 
 from edgekit.errors import InconclusiveError
 
@@ -53,6 +54,25 @@ class Summary:
     def steady(self) -> bool:
         """Say whether the coefficient of variation is at most 2.5 %."""
         return self.variation <= STEADY_VARIATION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percentile:
+    """One percentile of some measurements, in their unit.
+
+    Attributes:
+        percentile: In (0, 1).
+        needs: Measurements that it takes to bound it.
+        value: Of the measurements; None when there are fewer than it needs.
+        interval: Where the true one lies with 95 % confidence, from order statistics.
+        bound: It is no higher than this with 99 % confidence (early stopping).
+    """
+
+    percentile: float
+    needs: int
+    value: float | None = None
+    interval: Interval | None = None
+    bound: float | None = None
 
 
 class Comparison(StrEnum):
@@ -114,19 +134,48 @@ def median_ranks(count: int) -> tuple[int, int]:
     """Return the indices of the ordered sample that enclose the median with 95 % confidence.
 
     Below 6 measurements no pair does; then the two ends are returned.
+    """
+    return quantile_ranks(count, 0.5)
+
+
+def quantile_ranks(count: int, quantile: float) -> tuple[int, int]:
+    """Return the indices of the ordered sample that enclose a quantile with 95 % confidence.
+
+    Where no pair does, for want of measurements, an end of the sample stands in.
+
+    Args:
+        count: Measurements, at least 1.
+        quantile: In (0, 1).
 
     Source: David and Nagaraja 2003, Order Statistics, section 7.1.
     """
     alpha = (1.0 - CONFIDENCE) / 2.0
-    below, rank = 0.0, 0
-    for index in range(count):
-        below += _binomial(index, count, 0.5)
-        if below > alpha:
-            break
-        rank = index + 1
-    # P(fewer than `rank` of them lie below the median) <= alpha, so the rank-th smallest will do.
-    low = max(rank - 1, 0)
-    return low, count - 1 - low
+    at_most = _cumulative(count, quantile)
+    # An index serves as the lower end if so few lie below the quantile too rarely to matter.
+    low = int(np.searchsorted(at_most, alpha, side="right")) - 1
+    high = int(np.searchsorted(at_most, 1.0 - alpha, side="left"))
+    return max(low, 0), min(high, count - 1)
+
+
+def percentile_of(samples: Sequence[float], percentile: float) -> Percentile:
+    """Return one percentile with its interval and its bound, or how many measurements it takes.
+
+    Args:
+        samples: At least one.
+        percentile: In (0, 1), such as 0.99.
+    """
+    values = np.sort(np.asarray(samples, dtype=np.float64))
+    needs = minimum_queries(percentile)
+    if len(values) < needs:
+        return Percentile(percentile=percentile, needs=needs)
+    low, high = quantile_ranks(len(values), percentile)
+    return Percentile(
+        percentile=percentile,
+        needs=needs,
+        value=float(np.quantile(values, percentile)),
+        interval=Interval(low=float(values[low]), high=float(values[high])),
+        bound=percentile_bound(samples, percentile),
+    )
 
 
 def minimum_queries(percentile: float, outliers: int = 1) -> int:
@@ -232,11 +281,25 @@ def _binomial(hits: int, count: int, chance: float) -> float:
 
 def _outliers(count: int, chance: float) -> int:
     """Return how many of `count` measurements may be outliers with 99 % confidence, at least 1."""
-    at_most, outliers = _at_most(1, count, chance), 1
-    while at_most <= 1.0 - PERCENTILE_CONFIDENCE:
-        outliers += 1
-        at_most += _binomial(outliers, count, chance)
-    return max(1, outliers - 1)
+    at_most = _cumulative(count, chance)
+    allowed = int(np.searchsorted(at_most, 1.0 - PERCENTILE_CONFIDENCE, side="right")) - 1
+    return max(1, allowed)
+
+
+def _cumulative(count: int, chance: float) -> npt.NDArray[np.float64]:
+    """Return P(at most k of `count`) for k = 0 ... count."""
+    steps = np.log(np.arange(1, count + 1, dtype=np.float64))
+    factorials = np.concatenate(([0.0], np.cumsum(steps)))
+    hits = np.arange(count + 1, dtype=np.float64)
+    logs = (
+        factorials[-1]
+        - factorials
+        - factorials[::-1]
+        + hits * math.log(chance)
+        + (count - hits) * math.log1p(-chance)
+    )
+    sums: npt.NDArray[np.float64] = np.cumsum(np.exp(logs))
+    return sums
 
 
 def _at_most(hits: int, count: int, chance: float) -> float:

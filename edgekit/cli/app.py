@@ -48,7 +48,7 @@ def build() -> TyperGroup:
         root.add_command(LazyCommand(name, summary=summary, load=_module(name, "app")))
     root.add_command(
         LazyCommand(
-            "bench", summary="Measure a bundle's latency here", load=_module("bench", "bench")
+            "bench", summary="Measure latency here, compare two", load=_module("bench", "app")
         )
     )
     root.add_command(

@@ -5,10 +5,13 @@ these adapters. The runtimes themselves are imported when a session is opened, n
 """
 
 from edgekit.runtime.base import FloatArray, Runtime, Session, Tensor
+from edgekit.runtime.profile import OperatorTime, Profiler
 from edgekit.runtime.registry import available_runtimes, open_session, runtime_for
 
 __all__ = [
     "FloatArray",
+    "OperatorTime",
+    "Profiler",
     "Runtime",
     "Session",
     "Tensor",

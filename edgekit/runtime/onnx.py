@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import numpy as np
 from edgekit.errors import MissingExtraError, RuntimeFailedError
 from edgekit.manifest import ModelFormat, TensorSpec
 from edgekit.runtime.base import Session, Tensor, first_line
+from edgekit.runtime.onnx_profile import operator_times
+from edgekit.runtime.profile import OperatorTime
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -31,6 +35,7 @@ class OnnxRuntime:
 
     name = "onnxruntime"
     format = ModelFormat.ONNX
+    module = "onnxruntime"
 
     def version(self) -> str:
         """Return the installed version, read without importing it; empty when absent."""
@@ -46,24 +51,51 @@ class OnnxRuntime:
             MissingExtraError: onnxruntime is not installed.
             RuntimeFailedError: It refuses the file.
         """
-        try:
-            import onnxruntime as ort
-        except ModuleNotFoundError as error:
-            if error.name != "onnxruntime":
-                raise
-            raise MissingExtraError("onnxruntime", "agent") from error
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise RuntimeFailedError(
-                f"ONNX Runtime refuses it ({first_line(error)})", where=str(model)
-            ) from error
-        return _OnnxSession(session, str(model))
+        return _OnnxSession(_session(model, _options(threads)), str(model))
+
+    def profile(
+        self, model: Path, inputs: Sequence[Sequence[Tensor]], *, threads: int, runs: int
+    ) -> tuple[OperatorTime, ...]:
+        """Run a model and return the median of each kernel. As `Profiler.profile`."""
+        with tempfile.TemporaryDirectory() as folder:
+            options = _options(threads)
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(folder) / "profile")
+            raw = _session(model, options)
+            session = _OnnxSession(raw, str(model))
+            for _, tensors in zip(range(runs), itertools.cycle(inputs), strict=False):
+                session.run(tensors)
+            return operator_times(Path(raw.end_profiling()).read_bytes(), where=str(model))
+
+
+def _options(threads: int) -> Any:  # noqa: ANN401 (untyped library)
+    options = _onnxruntime().SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _session(model: Path, options: Any) -> Any:  # noqa: ANN401 (untyped library)
+    try:
+        return _onnxruntime().InferenceSession(
+            str(model), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise RuntimeFailedError(
+            f"ONNX Runtime refuses it ({first_line(error)})", where=str(model)
+        ) from error
+
+
+def _onnxruntime() -> Any:  # noqa: ANN401 (untyped library)
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise
+        raise MissingExtraError("onnxruntime", "agent") from error
+    return onnxruntime
 
 
 class _OnnxSession:

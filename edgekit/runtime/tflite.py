@@ -25,6 +25,7 @@ class LiteRt:
 
     name = "litert"
     format = ModelFormat.TFLITE
+    module = "ai_edge_litert.interpreter"
 
     def version(self) -> str:
         """Return the installed version, read without importing it; empty when absent."""
@@ -32,7 +33,7 @@ class LiteRt:
 
     def open(self, model: Path, *, threads: int = 1) -> Session:
         """Load a model file. Raises as `Runtime.open` does."""
-        module = _import("ai_edge_litert.interpreter", "ai-edge-litert", "agent")
+        module = _import(self.module, "ai-edge-litert", "agent")
         return _open(module, self.name, model, threads)
 
 
@@ -41,6 +42,7 @@ class TfliteRuntime:
 
     name = "tflite-runtime"
     format = ModelFormat.TFLITE
+    module = "tflite_runtime.interpreter"
 
     def version(self) -> str:
         """Return the installed version; empty when absent or beside NumPy 2, where it fails."""
@@ -50,7 +52,7 @@ class TfliteRuntime:
 
     def open(self, model: Path, *, threads: int = 1) -> Session:
         """Load a model file. Raises as `Runtime.open` does."""
-        module = _import("tflite_runtime.interpreter", "tflite-runtime", "agent-tflite")
+        module = _import(self.module, "tflite-runtime", "agent-tflite")
         return _open(module, self.name, model, threads)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from device_agent.worker.postprocessing import classify
+from edgekit.postprocessing import classify
 
 
 def test_logits_become_a_probability() -> None:
