@@ -44,6 +44,7 @@ from device_agent.uploader import Uploader
 from edgekit import __version__
 from edgekit.errors import ConflictError, EdgeKitError, FormatError, StorageError
 from edgekit.protocol import AGENT_HEADER, Outcome, Reason
+from edgekit.trust.durable import forget_unfinished
 from edgekit.trust.process import ask
 
 logger = logging.getLogger(__name__)
@@ -149,7 +150,16 @@ class Agent:
         if state is State.COMMITTING and record.deployment is not None:
             self._ctx.slots.of(record.deployment.model).commit(record.deployment.digest)
         self._serve_committed()
+        self._sweep(record)
         return record
+
+    def _sweep(self, record: Record) -> None:
+        """Remove what a crash left over; what is being installed stays."""
+        wanted = record.deployment
+        forget_unfinished(self._layout.folder)
+        for slots in self._ctx.slots.begun():
+            with contextlib.suppress(FormatError, OSError):
+                slots.collect(wanted.digest if wanted and wanted.model == slots.model else "")
 
     def _read_journal(self) -> Record:
         try:
