@@ -160,7 +160,10 @@ class Slots:
         pointers = self.pointers()
         if not pointers.active or self.holds(pointers.active):
             return pointers.active
-        return self.fall_back()
+        try:
+            return self.fall_back()
+        except StorageError:
+            return pointers.previous  # it is sound; the next start tries to write that down
 
     def set_aside(self) -> None:
         """Keep a damaged slots.json under another name; the model can be installed anew."""
