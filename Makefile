@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup fmt lint test demo bench clean
+.PHONY: help setup fmt lint test soak demo bench clean
 help:            ## list the recipes
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
@@ -33,6 +33,9 @@ demo: setup      ## one model all the way: convert, roll out, watch, go back
 
 test: setup      ## every test
 	$(BIN)/python -m pytest
+
+soak: setup      ## the long forms: hundreds of crash states and kills (half an hour and more)
+	$(BIN)/python -m pytest -m soak
 
 bench: setup     ## the short form of every benchmark
 	$(BIN)/python -m benchmarks

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from device_agent.boot import boot_id
 from device_agent.config import Config, Layout
@@ -44,6 +45,7 @@ from device_agent.uploader import Uploader
 from edgekit import __version__
 from edgekit.errors import ConflictError, EdgeKitError, FormatError, StorageError
 from edgekit.protocol import AGENT_HEADER, Outcome, Reason
+from edgekit.durable import forget_unfinished
 from edgekit.trust.process import ask
 
 logger = logging.getLogger(__name__)
@@ -59,7 +61,6 @@ class Agent:
 
         Raises:
             UsageError: The device is not enrolled, or none of the wanted runtimes works.
-            StorageError: The spool cannot be opened.
         """
         self._layout = layout
         self._stopping = threading.Event()
@@ -147,9 +148,19 @@ class Agent:
             logger.warning("resuming", extra={"fields": {"was": record.state, "now": state}})
         record = replace(record, state=state)
         if state is State.COMMITTING and record.deployment is not None:
-            self._ctx.slots.of(record.deployment.model).commit(record.deployment.digest)
+            with contextlib.suppress(StorageError):  # the step of that name tries again
+                self._ctx.slots.of(record.deployment.model).commit(record.deployment.digest)
         self._serve_committed()
+        self._sweep(record)
         return record
+
+    def _sweep(self, record: Record) -> None:
+        """Remove what a crash left over; what is being installed stays."""
+        wanted = record.deployment
+        forget_unfinished(self._layout.folder)
+        for slots in self._ctx.slots.begun():
+            with contextlib.suppress(FormatError, OSError):
+                slots.collect(wanted.digest if wanted and wanted.model == slots.model else "")
 
     def _read_journal(self) -> Record:
         try:
@@ -160,10 +171,11 @@ class Agent:
         except FormatError as error:
             # What was committed is known without it; what the server wants, it says again.
             logger.exception("journal set aside", exc_info=error)
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 self._journal.set_aside()
             for slots in self._ctx.slots.all():
-                slots.end_trial()
+                with contextlib.suppress(FormatError, StorageError):
+                    slots.end_trial()
             return Record()
         return record
 
@@ -174,7 +186,8 @@ class Agent:
                 digest = slots.forget_damaged()
             except FormatError as error:
                 logger.exception("slots set aside", exc_info=error)
-                slots.set_aside()
+                with contextlib.suppress(OSError):
+                    slots.set_aside()
                 continue
             if digest:
                 self._ctx.supervisor.serve(slots.model, digest)
@@ -212,7 +225,8 @@ class Agent:
             if (record.state, Event.FAILED) not in TRANSITIONS:
                 self._ctx.wait(TROUBLE_WAIT_S)
                 return (Event.WAKE if record.state is State.IDLE else Event.LATER), record
-            ending = _ending(record, Reason.LOAD, str(error))
+            full = isinstance(error, (StorageError, OSError))
+            ending = _ending(record, Reason.NO_ROOM if full else Reason.LOAD, str(error))
             return Event.FAILED, replace(record, ending=ending)
 
     def _interrupt(self, record: Record) -> None:
@@ -256,6 +270,14 @@ def _transport(identity: Identity) -> Transport:
     return Transport(identity.server, headers)
 
 
+def _open_lock(path: Path) -> int:
+    """Open the lock, also on a disk that takes nothing any more."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
 @contextlib.contextmanager
 def only_agent(layout: Layout) -> Iterator[None]:
     """Hold the folder's lock; it ends with the process.
@@ -265,7 +287,7 @@ def only_agent(layout: Layout) -> Iterator[None]:
         StorageError: The folder cannot be written.
     """
     try:
-        handle = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = _open_lock(layout.lock)
     except OSError as error:
         raise StorageError(
             f"cannot be locked ({error.strerror})", where=str(layout.lock)

@@ -5,13 +5,16 @@ Workers inherit them, so that a swap of workers leaves the address open.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import socket
 import time
 from pathlib import Path
 
-from edgekit.errors import PortInUseError, StorageError
+from edgekit.errors import PortInUseError
 
+logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 BACKLOG = 128
 WAIT_S = 3.0
@@ -29,12 +32,12 @@ class Listeners:
 
         Raises:
             PortInUseError: Another process has the wanted port.
-            StorageError: The Unix socket cannot be made.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
         self.tcp = _tcp(port) if port else _any_tcp(folder / "port")
         self.path = folder / "infer.sock"
-        self.unix = _unix(self.path)
+        self.unix = _unix_if_possible(self.path)
 
     @property
     def address(self) -> str:
@@ -43,13 +46,15 @@ class Listeners:
 
     def filenos(self) -> tuple[int, ...]:
         """Return the descriptors to hand to a worker."""
-        return (self.tcp.fileno(), self.unix.fileno())
+        return tuple(s.fileno() for s in (self.tcp, self.unix) if s is not None)
 
     def close(self) -> None:
         """Listen no more."""
         self.tcp.close()
-        self.unix.close()
-        self.path.unlink(missing_ok=True)
+        if self.unix is not None:
+            self.unix.close()
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
 
 
 def _tcp(port: int, *, wait_s: float = WAIT_S) -> socket.socket:
@@ -82,9 +87,17 @@ def _any_tcp(memory: Path) -> socket.socket:
     try:
         memory.write_text(str(listener.getsockname()[1]), encoding="ascii")
     except OSError as error:
-        listener.close()
-        raise StorageError(f"cannot be written ({error.strerror})", where=str(memory)) from error
+        logger.warning("port not remembered", extra={"fields": {"error": str(error)}})
     return listener
+
+
+def _unix_if_possible(path: Path) -> socket.socket | None:
+    """Bind the Unix socket; a disk that takes no name leaves the TCP address."""
+    try:
+        return _unix(path)
+    except OSError as error:
+        logger.warning("no Unix socket", extra={"fields": {"error": str(error)}})
+        return None
 
 
 def _unix(path: Path) -> socket.socket:
@@ -96,9 +109,9 @@ def _unix(path: Path) -> socket.socket:
         listener.bind(f"/proc/self/fd/{folder}/{path.name}")
         path.chmod(0o660)
         listener.listen(BACKLOG)
-    except OSError as error:
+    except OSError:
         listener.close()
-        raise StorageError(f"cannot be made ({error.strerror})", where=str(path)) from error
+        raise
     finally:
         os.close(folder)
     return listener

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edgekit import codec
 from edgekit.bundle import Bundle, file_digest, open_bundle
-from edgekit.durable import sync, write_durably
+from edgekit.durable import forget_unfinished, sync, write_durably
 from edgekit.errors import BundleError, FormatError, StorageError
 
 FORMAT_VERSION = "1.0"
@@ -113,12 +113,11 @@ class Slots:
         try:
             slot.mkdir(parents=True, exist_ok=True)
             if not self.holds(digest):
-                verified.replace(slot / BUNDLE)
-                sync(verified.parent)
+                self._take(verified, slot)
             bundle = self.open(digest)
             bundle.extract(slot / "files")
-            for folder in (slot / "files", slot, self.folder, self.folder.parent):
-                sync(folder)
+            sync(slot / "files")
+            self._sync(slot)
         except FileNotFoundError as error:
             raise BundleError("is not here any more", where=str(verified)) from error
         except OSError as error:
@@ -161,7 +160,10 @@ class Slots:
         pointers = self.pointers()
         if not pointers.active or self.holds(pointers.active):
             return pointers.active
-        return self.fall_back()
+        try:
+            return self.fall_back()
+        except StorageError:
+            return pointers.previous  # it is sound; the next start tries to write that down
 
     def set_aside(self) -> None:
         """Keep a damaged slots.json under another name; the model can be installed anew."""
@@ -169,11 +171,33 @@ class Slots:
         path.replace(path.with_suffix(".damaged"))
 
     def collect(self, keep: str = "") -> None:
-        """Remove every bundle that plays no part and is not `keep`."""
+        """Remove every bundle that plays no part and is not `keep`, and half-written files."""
         held = self.pointers().held() | {keep}
         for entry in self.folder.iterdir() if self.folder.is_dir() else ():
             if entry.is_dir() and entry.name not in held:
                 shutil.rmtree(entry, ignore_errors=True)
+        forget_unfinished(self.folder)
+
+    def _take(self, verified: Path, slot: Path) -> None:
+        """Move a download into its slot; a power cut finds it in one place or in both.
+
+        A rename between folders may reach the disk in halves, hence a second name and then the
+        end of the first; file systems without hard links get the rename.
+        """
+        (slot / BUNDLE).unlink(missing_ok=True)
+        try:
+            (slot / BUNDLE).hardlink_to(verified)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            verified.replace(slot / BUNDLE)
+        self._sync(slot)
+        verified.unlink(missing_ok=True)
+        sync(verified.parent)
+
+    def _sync(self, slot: Path) -> None:
+        for folder in (slot, self.folder, self.folder.parent, self.folder.parent.parent):
+            sync(folder)
 
     def _write(self, pointers: Pointers) -> None:
         write_durably(self.folder / "slots.json", codec.encode(pointers))
@@ -197,6 +221,10 @@ class SlotStore:
 
     def all(self) -> list[Slots]:
         """Return the slots of every model that has any, by name."""
+        return [slots for slots in self.begun() if (slots.folder / "slots.json").is_file()]
+
+    def begun(self) -> list[Slots]:
+        """Return the slots of every model that has a folder, by name."""
         if not self.folder.is_dir():
             return []
-        return [Slots(f) for f in sorted(self.folder.iterdir()) if (f / "slots.json").is_file()]
+        return [Slots(folder) for folder in sorted(self.folder.iterdir()) if folder.is_dir()]

@@ -56,24 +56,39 @@ class Spool:
     """Store and forward. One object a thread; any number of processes."""
 
     def __init__(self, path: Path, *, max_bytes: int) -> None:
-        """Open the file, making it first if need be.
+        """Prepare; the file is opened, or made, when it is first needed.
 
-        A file that SQLite cannot read is set aside as `.damaged`, and a new one begun.
-
-        Raises:
-            StorageError: It cannot be opened or made.
+        So a disk that takes nothing keeps nobody from starting. A file that SQLite cannot read
+        is set aside as `.damaged`, and a new one begun. Every method raises StorageError while
+        the file can neither be opened nor made.
         """
         self._path = path
         self._max_bytes = max_bytes
+        self._opened: sqlite3.Connection | None = None
+
+    @property
+    def spool_id(self) -> str:
+        """Random name of the file."""
+        return str(self._db.execute("select spool_id from identity").fetchone()[0])
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._opened is None:
+            self._opened = _open_or_renew(self._path)
+        return self._opened
+
+    def secure(self) -> None:
+        """Bring what was appended to the disk for good.
+
+        Done before windows are sent: a power cut after that must not give their numbers anew.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
         try:
-            self._db = _open(path)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise StorageError(f"cannot be opened ({error})", where=str(path)) from error
-            _set_aside(path)
-            self._db = _open(path)
-        row = self._db.execute("select spool_id from identity").fetchone()
-        self.spool_id = str(row[0])
+            self._db.execute("pragma wal_checkpoint(passive)")
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot be written ({error})", where=str(self._path)) from error
 
     def append(self, window: Window) -> int:
         """Store a window under the next number; returns the number.
@@ -124,7 +139,9 @@ class Spool:
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def _drop(self, *, room_for: int) -> None:
         while self._fact("bytes") + room_for > self._max_bytes:
@@ -171,6 +188,19 @@ def read_facts(path: Path) -> SpoolFacts | None:
         return None
     with closing(Spool(path, max_bytes=0)) as spool:
         return spool.facts()
+
+
+def _open_or_renew(path: Path) -> sqlite3.Connection:
+    try:
+        try:
+            return _open(path)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            _set_aside(path)
+            return _open(path)
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(f"cannot be opened ({error})", where=str(path)) from error
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -99,6 +99,7 @@ class Uploader:
         windows = self._spool.oldest(self._limit)
         if not windows:
             return False
+        self._spool.secure()
         batch = TelemetryBatch(
             spool_id=self._spool.spool_id,
             boot_id=self._boot_id,

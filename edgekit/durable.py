@@ -14,6 +14,8 @@ from pathlib import Path
 
 from edgekit.errors import StorageError
 
+_UNFINISHED = ".new-"
+
 
 def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Put `data` at `path`, whole or not at all; durable on return.
@@ -27,7 +29,7 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         StorageError: No room, no permission, no such folder.
     """
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -43,6 +45,16 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         sync(path.parent)
     except OSError as error:
         raise StorageError(f"cannot be written: {error.strerror}", where=str(path)) from error
+
+
+def forget_unfinished(folder: Path) -> None:
+    """Remove what `write_durably` left in `folder` when its process ended in the middle.
+
+    Only for a folder in which nobody writes at this moment.
+    """
+    for path in folder.glob(f"{_UNFINISHED}*"):
+        with suppress(OSError):
+            path.unlink()
 
 
 def make_folder(path: Path, *, mode: int = 0o755) -> None:

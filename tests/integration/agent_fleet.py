@@ -76,6 +76,7 @@ class Fleet:
         self.busy = 0
         self.refuse_outcomes = 0
         self.lose_receipts = 0
+        self.on_closed: Callable[[], None] = lambda: None
         self.attributes: dict[str, str] = {}
         self.profiles: list[dict[str, Any]] = []
         self._lock = threading.RLock()
@@ -288,7 +289,10 @@ class _Handler(BaseHTTPRequestHandler):
         if status["execution"] == "closed" and self.fleet.refuse_outcomes:
             self.fleet.refuse_outcomes -= 1
             return self._send(409)
-        (offer.closed if status["execution"] == "closed" else offer.feedback).append(status)
+        closed = status["execution"] == "closed"
+        (offer.closed if closed else offer.feedback).append(status)
+        if closed:
+            self.fleet.on_closed()
         return self._send(200)
 
     def _telemetry(self, batch: dict[str, Any]) -> None:
@@ -385,6 +389,7 @@ class Device:
     folder: Path
     fleet: Fleet
     process: subprocess.Popen[bytes] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
 
     def configure(self, text: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -410,7 +415,9 @@ class Device:
         how = ["-c", program] if program else ["-m", "device_agent"]
         with (self.folder.parent / "agent.log").open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, *how, "run", "--state", str(self.folder)], stderr=out
+                [sys.executable, *how, "run", "--state", str(self.folder)],
+                stderr=out,
+                env={**os.environ, **self.environment},
             )
 
     def stop(self) -> int:
