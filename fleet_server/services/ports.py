@@ -36,6 +36,10 @@ class Devices(Protocol):
         """Add or replace a device."""
         ...
 
+    def some(self, device_ids: Iterable[str]) -> Mapping[str, DeviceRecord]:
+        """Return devices by id; unknown ids are left out."""
+        ...
+
     def page(
         self, *, selector: Mapping[str, str], after: str, limit: int | None
     ) -> Sequence[DeviceRecord]:
@@ -138,6 +142,12 @@ class Deployments(Protocol):
         """Return deployments by device, oldest first."""
         ...
 
+    def activated_since(
+        self, device_ids: Iterable[str], since: datetime, *, other_than: str
+    ) -> Mapping[str, datetime]:
+        """Return when devices last activated another model than this, if after a time."""
+        ...
+
     def of_rollout(self, rollout_id: str) -> Sequence[DeploymentRecord]:
         """Return a rollout's deployments, oldest first."""
         ...
@@ -166,6 +176,12 @@ class Telemetry(Protocol):
 
     def summary(self, device_id: str, digest: str, *, since: datetime, until: datetime) -> Summary:
         """Merge windows that ended in (since, until]."""
+        ...
+
+    def summaries(
+        self, device_ids: Iterable[str], model: str, *, since: datetime, until: datetime
+    ) -> Mapping[tuple[str, str], Summary]:
+        """Merge windows of a model that ended in (since, until], by device and digest."""
         ...
 
     def windows_since(self, model: str, since: datetime) -> Mapping[str, int]:

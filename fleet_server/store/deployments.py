@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
@@ -12,8 +13,7 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 from fleet_server.domain.deployment import Deployment, DeploymentKind, DeploymentState
 from fleet_server.services.records import DeploymentRecord
 from fleet_server.store import schema
-
-_MANY = 500
+from fleet_server.store.batches import MANY, batched
 
 
 class SqlDeployments:
@@ -48,11 +48,27 @@ class SqlDeployments:
 
     def of_devices(self, device_ids: Iterable[str]) -> Mapping[str, list[DeploymentRecord]]:
         """Return the deployments of several devices, oldest first, by device."""
-        ids, found = list(device_ids), defaultdict[str, list[DeploymentRecord]](list)
-        for start in range(0, len(ids), _MANY):
-            some = ids[start : start + _MANY]
+        found = defaultdict[str, list[DeploymentRecord]](list)
+        for some in batched(device_ids, MANY):
             for record in self._list(select(schema.deployments).where(_device_column().in_(some))):
                 found[record.deployment.device_id].append(record)
+        return found
+
+    def activated_since(
+        self, device_ids: Iterable[str], since: datetime, *, other_than: str
+    ) -> Mapping[str, datetime]:
+        """Return when devices last activated another model than this, if after a time."""
+        table = schema.deployments
+        latest = func.max(table.c.activated_at)
+        found: dict[str, datetime] = {}
+        for some in batched(device_ids, MANY):
+            query = (
+                select(table.c.device, latest)
+                .where(table.c.device.in_(some), table.c.model != other_than)
+                .where(table.c.activated_at > since)
+                .group_by(table.c.device)
+            )
+            found |= {str(row[0]): row[1] for row in self._connection.execute(query)}
         return found
 
     def of_rollout(self, rollout_id: str) -> Sequence[DeploymentRecord]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy import (
 
 from fleet_server.services.records import DeviceRecord, EnrolmentRecord
 from fleet_server.store import schema
+from fleet_server.store.batches import MANY, batched
 from fleet_server.store.dialects import insert_or_update
 
 _DEVICE_FIELDS = tuple(field.name for field in fields(DeviceRecord))
@@ -41,6 +42,16 @@ class SqlDevices:
         """Add a device or replace it."""
         row = {name: getattr(device, name) for name in _DEVICE_FIELDS}
         insert_or_update(self._connection, schema.devices, row)
+
+    def some(self, device_ids: Iterable[str]) -> Mapping[str, DeviceRecord]:
+        """Return devices by id; unknown ids are left out."""
+        table = schema.devices
+        rows = [
+            row
+            for ids in batched(device_ids, MANY)
+            for row in self._rows(select(table).where(table.c.id.in_(ids))).all()
+        ]
+        return {row["id"]: DeviceRecord(**row) for row in rows}
 
     def page(
         self, *, selector: Mapping[str, str], after: str = "", limit: int | None = None
