@@ -18,7 +18,6 @@ from fleet_server.services.records import (
     RolloutRecord,
     VariantRecord,
 )
-from fleet_server.services.selectors import matches
 
 KEPT_STATES = frozenset(
     {DeploymentState.COMMITTED, DeploymentState.UNEXERCISED, DeploymentState.REPORTED}
@@ -49,7 +48,7 @@ class FleetPlan:
         return [
             record
             for record in self.rollouts
-            if model in {"", record.rollout.model} and matches(record.selector, device.labels)
+            if model in {"", record.rollout.model} and record.selector.matches(device.labels)
         ]
 
     def states(self, model: str) -> dict[str, ReleaseState]:

@@ -13,10 +13,13 @@ from typing import BinaryIO, Protocol
 
 from fleet_server.domain.evidence import Summary
 from fleet_server.domain.goal import ReleaseState
+from fleet_server.domain.selector import Selector
 from fleet_server.services.records import (
     DeploymentRecord,
     DeviceRecord,
     EnrolmentRecord,
+    FeedbackRecord,
+    FlagRecord,
     HappeningRecord,
     ReleaseRecord,
     RolloutRecord,
@@ -40,9 +43,7 @@ class Devices(Protocol):
         """Return devices by id; unknown ids are left out."""
         ...
 
-    def page(
-        self, *, selector: Mapping[str, str], after: str, limit: int | None
-    ) -> Sequence[DeviceRecord]:
+    def page(self, *, selector: Selector, after: str, limit: int | None) -> Sequence[DeviceRecord]:
         """Return devices whose labels match, by id, behind `after`."""
         ...
 
@@ -60,6 +61,18 @@ class Tokens(Protocol):
 
     def put_enrolment(self, record: EnrolmentRecord) -> None:
         """Add or replace an enrolment token."""
+        ...
+
+    def gateway(self, token_sha256: str) -> str | None:
+        """Return a gateway's name."""
+        ...
+
+    def put_gateway(self, token_sha256: str, name: str, *, now: datetime) -> None:
+        """Add a gateway's token."""
+        ...
+
+    def drop_gateway(self, name: str) -> int:
+        """Forget a gateway's tokens; returns how many there were."""
         ...
 
     def admin(self, token_sha256: str) -> str | None:
@@ -152,6 +165,14 @@ class Deployments(Protocol):
         """Return a rollout's deployments, oldest first."""
         ...
 
+    def heard(self, action: int, record: FeedbackRecord) -> None:
+        """Keep what a device said."""
+        ...
+
+    def said(self, action: int, *, limit: int) -> Sequence[FeedbackRecord]:
+        """Return what a device said about an action, newest first."""
+        ...
+
     def counts(self, rollout_id: str) -> Mapping[str, int]:
         """Count deployments by state."""
         ...
@@ -213,6 +234,18 @@ class Changes(Protocol):
         ...
 
 
+class Flags(Protocol):
+    """Switches of the whole fleet."""
+
+    def get(self, name: str) -> FlagRecord | None:
+        """Return a flag."""
+        ...
+
+    def put(self, record: FlagRecord) -> None:
+        """Set a flag."""
+        ...
+
+
 class Tables(Protocol):
     """One transaction."""
 
@@ -249,6 +282,11 @@ class Tables(Protocol):
     @property
     def changes(self) -> Changes:
         """Changes."""
+        ...
+
+    @property
+    def flags(self) -> Flags:
+        """Flags."""
         ...
 
 

@@ -23,6 +23,7 @@ from fleet_server.domain.assignment import (
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.policy import parse_policy
 from fleet_server.domain.rollout import Outcome, Rollout
+from fleet_server.domain.selector import intersect, parse_selector
 from fleet_server.services.errors import NotFoundError
 from fleet_server.services.evidence import Gatherer
 from fleet_server.services.fleet_plan import FleetPlan, PlanCache
@@ -30,7 +31,6 @@ from fleet_server.services.narrative import recorded
 from fleet_server.services.ports import Database, Tables
 from fleet_server.services.records import DeviceRecord, RolloutRecord
 from fleet_server.services.roster import EvidenceTimes, candidates_of
-from fleet_server.services.selectors import intersect, parse_selector
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from fleet_server.domain.deployment import Deployment, DeploymentKind, DeploymentState
-from fleet_server.services.records import DeploymentRecord
+from fleet_server.services.records import DeploymentRecord, FeedbackRecord
 from fleet_server.store import schema
 from fleet_server.store.batches import MANY, batched
 
@@ -86,6 +86,25 @@ class SqlDeployments:
         )
         return {state: int(count) for state, count in self._connection.execute(query)}
 
+    def heard(self, action: int, record: FeedbackRecord) -> None:
+        """Keep what a device said."""
+        values = {
+            "action": action,
+            "at": record.at,
+            "execution": record.execution,
+            "messages": record.messages,
+        }
+        self._connection.execute(insert(schema.feedbacks).values(values))
+
+    def said(self, action: int, *, limit: int) -> Sequence[FeedbackRecord]:
+        """Return what a device said about an action, newest first."""
+        table = schema.feedbacks
+        query = select(table).where(table.c.action == action).order_by(table.c.id.desc())
+        return [
+            FeedbackRecord(at=row.at, execution=row.execution, messages=row.messages)
+            for row in self._connection.execute(query.limit(limit))
+        ]
+
     def _list(self, query: Select[Any]) -> list[DeploymentRecord]:
         ordered = query.order_by(schema.deployments.c.action)
         return [_record(row) for row in self._connection.execute(ordered)]
@@ -116,6 +135,7 @@ def _row(record: DeploymentRecord) -> dict[str, Any]:
         "retrieved": record.retrieved,
         "cancelling": record.cancelling,
         "forgiven": record.forgiven,
+        "awaiting": record.awaiting,
     }
     return row if not deployment.id else {"action": deployment.id, **row}
 
@@ -142,4 +162,5 @@ def _record(row: Row[Any]) -> DeploymentRecord:
         retrieved=row.retrieved,
         cancelling=row.cancelling,
         forgiven=row.forgiven,
+        awaiting=row.awaiting,
     )

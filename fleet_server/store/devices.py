@@ -13,10 +13,12 @@ from sqlalchemy import (
     RowMapping,
     Select,
     bindparam,
+    delete,
     select,
     update,
 )
 
+from fleet_server.domain.selector import Selector
 from fleet_server.services.records import DeviceRecord, EnrolmentRecord
 from fleet_server.store import schema
 from fleet_server.store.batches import MANY, batched
@@ -54,7 +56,7 @@ class SqlDevices:
         return {row["id"]: DeviceRecord(**row) for row in rows}
 
     def page(
-        self, *, selector: Mapping[str, str], after: str = "", limit: int | None = None
+        self, *, selector: Selector, after: str = "", limit: int | None = None
     ) -> Sequence[DeviceRecord]:
         """Return devices whose labels match, by id, beginning behind `after`."""
         found: list[DeviceRecord] = []
@@ -64,9 +66,7 @@ class SqlDevices:
                 break
             after = rows[-1]["id"]
             found += [
-                d
-                for d in (DeviceRecord(**row) for row in rows)
-                if selector.items() <= d.labels.items()
+                d for d in (DeviceRecord(**row) for row in rows) if selector.matches(d.labels)
             ]
         return found[:limit]
 
@@ -109,6 +109,23 @@ class SqlTokens:
         """Add an enrolment token or replace it."""
         row = {field.name: getattr(record, field.name) for field in fields(EnrolmentRecord)}
         insert_or_update(self._connection, schema.enrolment_tokens, row)
+
+    def gateway(self, token_sha256: str) -> str | None:
+        """Return the name of the gateway with this token."""
+        table = schema.gateway_tokens
+        query = select(table.c.name).where(table.c.token_sha256 == token_sha256)
+        name = self._connection.execute(query).scalar()
+        return None if name is None else str(name)
+
+    def put_gateway(self, token_sha256: str, name: str, *, now: datetime) -> None:
+        """Add a gateway's token."""
+        row = {"token_sha256": token_sha256, "name": name, "created_at": now}
+        insert_or_update(self._connection, schema.gateway_tokens, row)
+
+    def drop_gateway(self, name: str) -> int:
+        """Forget a gateway's tokens; returns how many there were."""
+        table = schema.gateway_tokens
+        return self._connection.execute(delete(table).where(table.c.name == name)).rowcount
 
     def admin(self, token_sha256: str) -> str | None:
         """Return the name of the administrator with this token."""
