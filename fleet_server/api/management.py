@@ -19,8 +19,8 @@ from edgekit.client.wire import (
     TrustView,
 )
 from fleet_server.api.context import Context
+from fleet_server.domain.selector import parse_selector
 from fleet_server.services.errors import NotFoundError
-from fleet_server.services.selectors import parse_selector
 from fleet_server.services.views import totals_view
 
 PREFIX = "/api/v1"

@@ -75,7 +75,7 @@ def is_reachable(candidate: Candidate, now: datetime) -> bool:
 
 
 def populations(
-    candidates: Iterable[Candidate], now: datetime, *, takes: Callable[[str], bool]
+    candidates: Iterable[Candidate], now: datetime, *, takes: Callable[[str, Stratum], bool]
 ) -> tuple[Population, ...]:
     """Count the reachable devices of each stratum, and those of them for which `takes` is true."""
     reachable: dict[Stratum, int] = defaultdict(int)
@@ -83,7 +83,7 @@ def populations(
     for candidate in candidates:
         if is_reachable(candidate, now):
             reachable[candidate.stratum] += 1
-            taking[candidate.stratum] += takes(candidate.device_id)
+            taking[candidate.stratum] += takes(candidate.device_id, candidate.stratum)
     return tuple(
         Population(stratum=stratum, reachable=reachable[stratum], taking_part=taking[stratum])
         for stratum in sorted(reachable)

@@ -2,13 +2,15 @@
 
 Whoever builds it (a service) has already left out what does not count: windows outside the stage's
 interval or late, digests that were never offered to the device, devices that were unhealthy before
-the swap, that share a gateway token, or whose other model changed in the interval.
+the swap, that share a gateway token, or whose other model changed in the interval. Whom it left
+out, and why, is part of the evidence.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
@@ -109,6 +111,14 @@ class DeviceEvidence:
         return None if before is None or after is None else after - before
 
 
+class LeftOut(StrEnum):
+    """Why a canary is no evidence, neither for nor against. Stored values are never renamed."""
+
+    UNHEALTHY_BEFORE = "unhealthy before the swap"
+    OTHER_MODEL_CHANGED = "another of its models changed"
+    SHARED_GATEWAY = "it shares a gateway token"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
     """How many devices of a stratum a stage reaches.
@@ -132,10 +142,12 @@ class Evidence:
         devices: Canaries and controls, each device once.
         populations: One for each stratum that has a reachable device. A stratum that has neither
             that nor a canary is not waited for.
+        left_out: Canaries that are no evidence, and why; in neither of the others.
     """
 
     devices: tuple[DeviceEvidence, ...] = ()
     populations: tuple[Population, ...] = ()
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
 
     @property
     def awaited(self) -> tuple[Population, ...]:

@@ -8,6 +8,7 @@ the stage has baked and enough devices of every variant have reported.
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from edgekit.verdict import Verdict, worst
 from fleet_server.domain.deployment import DeploymentState
@@ -54,6 +55,7 @@ def judge(
     """
     last = look >= gate.looks
     checks = [*guard_rails(gate, stage, evidence), *_evidence_checks(stage, evidence)]
+    checks += _left_out(evidence)
     if look:
         strata = sorted({canary.stratum for canary in evidence.of(None, Role.CANARY)})
         checks += [
@@ -100,7 +102,40 @@ def _evidence_checks(stage: Stage, evidence: Evidence) -> list[Check]:
                 sentence="No reachable device matches: there is nothing to judge.",
             )
         ]
-    return [_enough(stage, evidence, population) for population in evidence.awaited]
+    enough = [_enough(stage, evidence, population) for population in evidence.awaited]
+    return [*enough, *_on_trial(evidence)]
+
+
+def _on_trial(evidence: Evidence) -> list[Check]:
+    """Wait for devices on probation: one that may still go back is no success yet."""
+    canaries = evidence.of(None, Role.CANARY)
+    trying = [c for c in canaries if c.outcome is DeploymentState.ACTIVATED and not c.silent]
+    if not trying:
+        return []
+    return [
+        Check(
+            name=CheckName.ON_TRIAL,
+            verdict=Verdict.PENDING,
+            sentence=f"{len(trying)} of {len(canaries)} canaries are still on probation.",
+            numbers={"on_trial": len(trying), "canaries": len(canaries)},
+        )
+    ]
+
+
+def _left_out(evidence: Evidence) -> list[Check]:
+    """Say which canaries count neither way; that alone decides nothing."""
+    reasons = Counter(evidence.left_out.values())
+    if not reasons:
+        return []
+    told = ", ".join(f"{count} ({reason.value})" for reason, count in sorted(reasons.items()))
+    return [
+        Check(
+            name=CheckName.LEFT_OUT,
+            verdict=Verdict.PASS,
+            sentence=f"Canaries left out of the evidence: {told}.",
+            numbers={"left_out": len(evidence.left_out)},
+        )
+    ]
 
 
 def _enough(stage: Stage, evidence: Evidence, population: Population) -> Check:

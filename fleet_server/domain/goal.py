@@ -13,10 +13,11 @@ Rules, in this order:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fleet_server.domain.deployment import DeploymentKind
+from fleet_server.domain.evidence import Stratum
 from fleet_server.domain.rollout import UNDONE_PHASES, Phase, Rollout, includes
 
 
@@ -41,6 +42,8 @@ class DeviceHistory:
         installing: Version of an offer that has not ended; None when there is none.
         committed: Versions that it committed, oldest first; repeats allowed.
         failed: Versions that it rejected, reverted or failed to install, without a retry.
+        strata: Version to the variant, and class of profile, that the device would get of it;
+            of the versions that open rollouts bring. A version that is missing does not fit.
     """
 
     device_id: str
@@ -49,6 +52,7 @@ class DeviceHistory:
     installing: str | None = None
     committed: tuple[str, ...] = ()
     failed: frozenset[str] = frozenset()
+    strata: Mapping[str, Stratum] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,12 +123,13 @@ _MAY_STAY = (ReleaseState.LISTED, ReleaseState.WITHDRAWN)
 
 def _asks(rollout: Rollout, device: DeviceHistory) -> bool:
     """Say whether the rollout wants its release on the device."""
+    stratum = device.strata.get(rollout.version)
     match rollout.phase:
         case Phase.RUNNING | Phase.FINISHED:
-            return includes(rollout, device.device_id)
+            return includes(rollout, device.device_id, stratum)
         case Phase.HELD | Phase.PAUSED:
             has_it = rollout.version in {device.running, device.installing}
-            return has_it and includes(rollout, device.device_id)
+            return has_it and includes(rollout, device.device_id, stratum)
         case Phase.SCHEDULED | Phase.ROLLED_BACK | Phase.ABORTED:
             return False
 

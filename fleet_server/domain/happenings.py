@@ -22,11 +22,14 @@ class StageStarted:
     Attributes:
         stage: Index from 0.
         chosen: Device ids that were newly chosen for it by number, sorted.
+        late: Variants (and classes of profile) that came later and still have to pass the stages
+            before this one, for which it is open again; empty when it opens.
     """
 
     kind: ClassVar[str] = "stage_started"
     stage: int
     chosen: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

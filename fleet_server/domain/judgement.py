@@ -15,6 +15,8 @@ class CheckName(StrEnum):
     FAILED_DEVICES = "failed_devices"
     SILENT_DEVICES = "silent_devices"
     EVIDENCE = "evidence"
+    ON_TRIAL = "on_trial"
+    LEFT_OUT = "left_out"
     ERROR_RATE = "error_rate"
     LATENCY_BUDGET = "latency_budget"
     LATENCY_TIMES_BEFORE = "latency_times_before"

@@ -13,15 +13,15 @@ variant, or when a person says so. Terminal phases stay.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from edgekit.verdict import Verdict
 from fleet_server.domain.assignment import Candidate, choose_canaries, takes_part
 from fleet_server.domain.errors import IllegalTransitionError
-from fleet_server.domain.evidence import Evidence
+from fleet_server.domain.evidence import Evidence, Stratum
 from fleet_server.domain.gate import judge, looks_due
 from fleet_server.domain.happenings import (
     Aborted,
@@ -74,6 +74,10 @@ class Rollout:
         resumed_at: UTC; a stage's timeout counts from here after a person resumed it.
         looks_taken: Planned looks that this stage used up.
         chosen: Devices chosen by number, of all stages so far.
+        passed: Stratum, as text, to the number of stages that it passed on its own evidence. A
+            stratum that came later climbs the same stages while the others wait.
+        vouched: Number of stages that a person promoted past, for every stratum.
+        reopening: Strata came later or climbed: `open_stage` chooses their devices.
         changed_at: UTC, of the last change of phase or stage.
     """
 
@@ -89,6 +93,9 @@ class Rollout:
     resumed_at: datetime | None = None
     looks_taken: int = 0
     chosen: frozenset[str] = frozenset()
+    passed: Mapping[str, int] = field(default_factory=dict)
+    vouched: int = 0
+    reopening: bool = False
     changed_at: datetime
 
     @property
@@ -104,7 +111,13 @@ class Rollout:
     @property
     def needs_opening(self) -> bool:
         """True when the stage waits for `open_stage`: nobody new is offered anything."""
-        return self.phase is Phase.RUNNING and self.stage_started_at is None
+        waits = self.stage_started_at is None or self.reopening
+        return self.phase is Phase.RUNNING and waits
+
+    def rung(self, stratum: Stratum) -> int:
+        """Return the stage, from 0, as far as which a stratum may go by its own evidence."""
+        earned = max(self.passed.get(str(stratum), 0), self.vouched)
+        return min(earned, self.stage_index)
 
 
 Outcome = tuple[Rollout, tuple[Happening, ...]]
@@ -136,12 +149,23 @@ def new_rollout(
     )
 
 
-def includes(rollout: Rollout, device_id: str) -> bool:
+def includes(rollout: Rollout, device_id: str, stratum: Stratum | None) -> bool:
     """Say whether a matching device takes part in the rollout as far as it is open.
 
-    While the next stage waits for `open_stage`, the stage before it counts.
+    While the next stage waits for `open_stage`, the stage before it counts. A stratum goes only
+    as far as its own evidence; a finished rollout is for everybody, and each device's probation
+    is what is left to stop a variant that nobody tried.
+
+    Args:
+        rollout: The rollout.
+        device_id: The device.
+        stratum: Variant that it would get and its class of profile; None when nothing fits it.
     """
     index = rollout.stage_index - (rollout.stage_started_at is None)
+    if rollout.phase is not Phase.FINISHED:
+        if stratum is None:
+            return False
+        index = min(index, rollout.rung(stratum))
     if index < 0:
         return False
     stage = rollout.policy.stages[index]
@@ -152,12 +176,42 @@ def open_stage(rollout: Rollout, candidates: Sequence[Candidate], now: datetime)
     """Choose the devices of a stage that waits, and start its clock; else change nothing."""
     if not rollout.needs_opening:
         return rollout, ()
-    chosen = choose_canaries(
-        rollout.stage, candidates, rollout_id=rollout.id, now=now, chosen=rollout.chosen
+    strata = sorted({candidate.stratum for candidate in candidates})
+    late = tuple(s for s in strata if rollout.rung(s) < rollout.stage_index)
+    chosen = _choose(rollout, candidates, late, now)
+    opened = replace(
+        rollout,
+        chosen=chosen,
+        stage_started_at=now,
+        resumed_at=None,
+        looks_taken=0,
+        passed={**{str(s): 0 for s in strata}, **rollout.passed},
+        reopening=False,
+        changed_at=now,
     )
-    opened = replace(rollout, chosen=chosen, stage_started_at=now, changed_at=now)
-    fresh = tuple(sorted(chosen - rollout.chosen))
-    return opened, (StageStarted(stage=rollout.stage_index, chosen=fresh),)
+    started = StageStarted(
+        stage=rollout.stage_index,
+        chosen=tuple(sorted(chosen - rollout.chosen)),
+        late=tuple(str(stratum) for stratum in late),
+    )
+    return opened, (started,)
+
+
+def _choose(
+    rollout: Rollout, candidates: Sequence[Candidate], late: tuple[Stratum, ...], now: datetime
+) -> frozenset[str]:
+    """Choose by number: for the stage, and for each late stratum by the stage that it is at."""
+    in_step = [c for c in candidates if c.stratum not in late]
+    chosen = choose_canaries(
+        rollout.stage, in_step, rollout_id=rollout.id, now=now, chosen=rollout.chosen
+    )
+    for stratum in late:
+        stage = rollout.policy.stages[rollout.rung(stratum)]
+        if stage.devices is not None:
+            stage = replace(stage, devices=None, devices_per_variant=1)
+        members = [c for c in candidates if c.stratum == stratum]
+        chosen = choose_canaries(stage, members, rollout_id=rollout.id, now=now, chosen=chosen)
+    return chosen
 
 
 def step(rollout: Rollout, evidence: Evidence, now: datetime) -> Outcome:
@@ -169,7 +223,7 @@ def step(rollout: Rollout, evidence: Evidence, now: datetime) -> Outcome:
     match rollout.phase:
         case Phase.SCHEDULED:
             return _start(rollout, now)
-        case Phase.RUNNING if rollout.stage_started_at is not None:
+        case Phase.RUNNING if rollout.stage_started_at is not None and not rollout.reopening:
             return _step_running(rollout, rollout.stage_started_at, evidence, now)
         case Phase.HELD | Phase.PAUSED:
             return _step_waiting(rollout, evidence, now)
@@ -216,7 +270,7 @@ def promote(rollout: Rollout, *, by: str, now: datetime) -> Outcome:
     """
     if rollout.is_terminal or rollout.stage_started_at is None:
         raise IllegalTransitionError(rollout.phase, "promote", where=f"rollout {rollout.id}")
-    return _next_stage(rollout, now, by=by)
+    return _next_stage(replace(rollout, vouched=rollout.stage_index + 1), now, by=by)
 
 
 def abort(rollout: Rollout, *, by: str, now: datetime, reason: str = "") -> Outcome:
@@ -247,6 +301,8 @@ def _step_running(
     rollout: Rollout, started_at: datetime, evidence: Evidence, now: datetime
 ) -> Outcome:
     gate, stage = rollout.policy.gate, rollout.stage
+    if any(str(p.stratum) not in rollout.passed for p in evidence.populations):
+        return replace(rollout, reopening=True), ()
     baked = now - started_at >= timedelta(seconds=stage.bake_s)
     waited_from = rollout.resumed_at or started_at
     timed_out = now - waited_from >= timedelta(seconds=stage.timeout_s)
@@ -259,13 +315,23 @@ def _step_running(
         case Verdict.FAIL:
             return _fail(judged, judgement, now, told=told)
         case Verdict.PASS:
-            promoted, happenings = _next_stage(judged, now)
+            climbed = _climb(judged, evidence)
+            if climbed.reopening:
+                return climbed, told
+            promoted, happenings = _next_stage(climbed, now)
             return promoted, told + happenings
         case Verdict.INCONCLUSIVE:
             held = Held(stage=rollout.stage_index, reason=judgement.sentence)
             return replace(judged, phase=Phase.HELD, changed_at=now), (*told, held)
         case Verdict.PENDING:
             return judged, told if look else ()
+
+
+def _climb(rollout: Rollout, evidence: Evidence) -> Rollout:
+    """Count the stage for every stratum that showed evidence; the late ones have to go on."""
+    earned = {str(p.stratum): rollout.rung(p.stratum) + 1 for p in evidence.awaited}
+    late = any(stages <= rollout.stage_index for stages in earned.values())
+    return replace(rollout, passed={**rollout.passed, **earned}, reopening=late)
 
 
 def _step_waiting(rollout: Rollout, evidence: Evidence, now: datetime) -> Outcome:
@@ -301,6 +367,7 @@ def _next_stage(rollout: Rollout, now: datetime, *, by: str = "") -> Outcome:
         stage_started_at=None,
         resumed_at=None,
         looks_taken=0,
+        reopening=False,
         changed_at=now,
     )
     return widened, (promoted,)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from fleet_server.services.checkin import CheckInService
 from fleet_server.services.config import Settings
 from fleet_server.services.enrolment import EnrolmentService
-from fleet_server.services.evidence import EvidenceTimes
 from fleet_server.services.feedback import FeedbackService
 from fleet_server.services.fleet import FleetService
 from fleet_server.services.fleet_plan import PlanCache
 from fleet_server.services.ports import Blobs, Database
 from fleet_server.services.publish import PublishService
 from fleet_server.services.rollouts import RolloutService
+from fleet_server.services.roster import EvidenceTimes
 from fleet_server.services.telemetry import TelemetryService
 from fleet_server.services.trust import TrustService
 

@@ -1,193 +1,229 @@
 """Windows, deployments and polls of a stage -> what a gate reads.
 
 Canaries and controls over the same interval of the server's clock. Only digests that were offered
-to the device, or that it ran before, count.
+to the device, or that it ran before, count. A canary is a device that was offered the release.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from fleet_server.domain.assignment import (
-    POLLS_UNTIL_UNREACHABLE,
-    Candidate,
-    populations,
-    share_of,
-)
 from fleet_server.domain.deployment import DeploymentKind
-from fleet_server.domain.evidence import DeviceEvidence, Evidence, Role, Stratum
-from fleet_server.domain.rollout import Rollout, includes
-from fleet_server.services.fleet_plan import FleetPlan
+from fleet_server.domain.evidence import (
+    DeviceEvidence,
+    Evidence,
+    LeftOut,
+    Population,
+    Role,
+    Stratum,
+    Summary,
+)
+from fleet_server.domain.guard_rails import MIN_ERRORS
+from fleet_server.domain.rollout import Rollout
+from fleet_server.services.fleet_plan import FleetPlan, stratum_of
 from fleet_server.services.ports import Tables
 from fleet_server.services.records import DeploymentRecord, DeviceRecord, RolloutRecord
+from fleet_server.services.roster import EvidenceTimes, Roster, candidates_of, make_roster
 
-MAX_CONTROLS = 200
-"""Controls of one stratum that are read; more say hardly more, and a gate must stay cheap."""
+_Key = tuple[str, str, datetime]
+_Sums = Mapping[tuple[str, str], Summary]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceTimes:
-    """How far evidence reaches.
+class _Baseline:
+    """What a device ran before a swap, and how."""
 
-    Attributes:
-        baseline_s: How far back before a swap a device's windows are its baseline.
-        interval_s: Polling interval by which silence is counted.
-    """
-
-    baseline_s: float
-    interval_s: float
-
-    @property
-    def patience(self) -> timedelta:
-        """Time without a poll after which a device is silent."""
-        return timedelta(seconds=self.interval_s * POLLS_UNTIL_UNREACHABLE)
+    digest: str
+    summary: Summary
 
 
-def candidates_of(
-    tables: Tables, plan: FleetPlan, record: RolloutRecord, times: EvidenceTimes, *, now: datetime
-) -> list[Candidate]:
-    """Return the devices that match a rollout and that a variant of its release fits."""
-    rollout = record.rollout
-    since = now - timedelta(seconds=times.baseline_s)
-    baselines = tables.telemetry.windows_since(rollout.model, since)
-    found = []
-    for device in tables.devices.page(selector=record.selector, after="", limit=None):
-        variant = plan.pick(rollout.model, rollout.version, device)
-        if variant is None:
-            continue
-        found.append(
-            Candidate(
-                device_id=device.id,
-                stratum=stratum_of(device, variant.variant),
-                site=device.labels.get("site", ""),
-                last_polled_at=device.last_seen_at,
-                poll_interval_s=times.interval_s,
-                baseline_windows=baselines.get(device.id, 0),
-            )
+class Gatherer:
+    """Gathers evidence; remembers rosters and baselines, which are history. One for a scheduler."""
+
+    def __init__(self, times: EvidenceTimes) -> None:
+        self._times = times
+        self._rosters: dict[str, tuple[tuple[object, ...], Roster]] = {}
+        self._baselines: dict[_Key, _Baseline] = {}
+
+    def gather(
+        self, tables: Tables, plan: FleetPlan, record: RolloutRecord, *, now: datetime
+    ) -> Evidence:
+        """Return the evidence of the stage that a rollout is in; empty before it is open."""
+        started_at = record.rollout.stage_started_at
+        if started_at is None:
+            return Evidence()
+        roster = self._roster(tables, plan, record, now=now)
+        offered = _offered(tables, record.rollout)
+        ids = [*offered, *(d for d in roster.strata if d not in offered)]
+        devices = tables.devices.some(ids)
+        stage = _Stage(
+            rollout=record.rollout,
+            started_at=started_at,
+            now=now,
+            times=self._times,
+            after=tables.telemetry.summaries(
+                ids, record.rollout.model, since=started_at, until=now
+            ),
+            others=tables.deployments.activated_since(
+                ids, started_at - self._times.baseline, other_than=record.rollout.model
+            ),
         )
-    return found
+        found = []
+        for device_id in ids:
+            device, deployment = devices.get(device_id), offered.get(device_id)
+            if device is None:
+                continue
+            baseline = self._baseline(tables, stage, device_id, deployment)
+            found.append(
+                stage.control(device, roster.strata[device_id], baseline)
+                if deployment is None
+                else stage.canary(device, deployment, baseline)
+            )
+        return _arranged(stage, found, devices, roster.populations)
+
+    def refresh(self, rollout_id: str) -> None:
+        """Read a rollout's roster anew the next time."""
+        self._rosters.pop(rollout_id, None)
+
+    def forget(self, rollout_id: str) -> None:
+        """Drop what was remembered of a rollout; reading it again is only slower."""
+        self.refresh(rollout_id)
+        self._baselines = {k: v for k, v in self._baselines.items() if k[0] != rollout_id}
+
+    def _roster(
+        self, tables: Tables, plan: FleetPlan, record: RolloutRecord, *, now: datetime
+    ) -> Roster:
+        rollout = record.rollout
+        reach = (
+            *(rollout.stage_started_at, rollout.stage_index, rollout.phase),
+            *(rollout.chosen, rollout.passed, rollout.vouched),
+        )
+        held = self._rosters.get(rollout.id)
+        if held is not None and held[0] == reach and held[1].is_fresh(now):
+            return held[1]
+        candidates = candidates_of(tables, plan, record, self._times, now=now)
+        roster = make_roster(rollout, candidates, now=now)
+        self._rosters[rollout.id] = (reach, roster)
+        return roster
+
+    def _baseline(
+        self, tables: Tables, stage: _Stage, device_id: str, deployment: DeploymentRecord | None
+    ) -> _Baseline:
+        """Read a device's baseline; once, as soon as windows of before cannot be on their way."""
+        swapped_at = stage.swapped_at(deployment)
+        key = (stage.rollout.id, device_id, swapped_at)
+        known = self._baselines.get(key)
+        if known is not None:
+            return known
+        digest = tables.telemetry.last_digest(
+            device_id,
+            stage.rollout.model,
+            before=swapped_at,
+            other_than=deployment.digest if deployment else "",
+        )
+        summary = tables.telemetry.summary(
+            device_id, digest or "", since=swapped_at - self._times.baseline, until=swapped_at
+        )
+        baseline = _Baseline(digest=digest or "", summary=summary)
+        if stage.now - swapped_at > self._times.patience:
+            self._baselines[key] = baseline
+        return baseline
 
 
-def stratum_of(device: DeviceRecord, variant: str) -> Stratum:
-    """Return the variant and class of profile by which a device is compared."""
-    return Stratum(variant=variant, profile_class=device.profile.arch if device.profile else "")
-
-
-def gather(
-    tables: Tables, plan: FleetPlan, record: RolloutRecord, times: EvidenceTimes, *, now: datetime
-) -> Evidence:
-    """Return the evidence of the stage that a rollout is in; empty before it is open."""
-    rollout = record.rollout
-    started_at = rollout.stage_started_at
-    if started_at is None:
-        return Evidence()
-    candidates = candidates_of(tables, plan, record, times, now=now)
-    offered = {
+def _offered(tables: Tables, rollout: Rollout) -> dict[str, DeploymentRecord]:
+    return {
         d.deployment.device_id: d
         for d in tables.deployments.of_rollout(rollout.id)
         if d.deployment.kind is DeploymentKind.ROLLOUT
     }
-    reader = _Reader(
-        tables=tables, plan=plan, rollout=rollout, started_at=started_at, times=times, now=now
-    )
-    canaries = [
-        reader.canary(c, offered.get(c.device_id))
-        for c in candidates
-        if c.device_id in offered or includes(rollout, c.device_id)
-    ]
-    controls = [reader.control(c) for c in _some_controls(rollout, candidates, offered)]
-    return Evidence(
-        devices=(*canaries, *controls),
-        populations=populations(candidates, now, takes=lambda d: includes(rollout, d)),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Reader:
-    """Reads the windows of single devices for one stage."""
+class _Stage:
+    """One open stage, and what was read for all of its devices at once."""
 
-    tables: Tables
-    plan: FleetPlan
     rollout: Rollout
     started_at: datetime
-    times: EvidenceTimes
     now: datetime
+    times: EvidenceTimes
+    after: _Sums
+    others: Mapping[str, datetime]
 
-    def canary(self, candidate: Candidate, offered: DeploymentRecord | None) -> DeviceEvidence:
+    def swapped_at(self, deployment: DeploymentRecord | None) -> datetime:
+        """Return when a canary began to run the release; of a control when the stage began."""
+        activated = deployment.activated_at if deployment else None
+        return activated or self.started_at
+
+    def canary(
+        self, device: DeviceRecord, offered: DeploymentRecord, baseline: _Baseline
+    ) -> DeviceEvidence:
         """Before its swap on what it ran, after it in the stage on what it was offered."""
-        stratum = candidate.stratum
-        swapped_at, digest = self.started_at, self._digest(stratum)
-        if offered is not None:
-            stratum = Stratum(
-                variant=offered.deployment.variant, profile_class=stratum.profile_class
-            )
-            swapped_at, digest = offered.activated_at or swapped_at, offered.digest
-        activated = offered is not None and offered.activated_at is not None
-        telemetry, device_id = self.tables.telemetry, candidate.device_id
-        old = telemetry.last_digest(
-            device_id, self.rollout.model, before=swapped_at, other_than=digest
-        )
         return DeviceEvidence(
-            device_id=device_id,
-            stratum=stratum,
+            device_id=device.id,
+            stratum=stratum_of(device, offered.deployment.variant),
             role=Role.CANARY,
-            site=candidate.site,
-            outcome=offered.deployment.state if offered else None,
-            silent=activated and self._is_silent(candidate),
-            before=telemetry.summary(
-                device_id, old or "", since=swapped_at - self._baseline, until=swapped_at
-            ),
-            after=telemetry.summary(device_id, digest, since=self.started_at, until=self.now),
+            site=device.labels.get("site", ""),
+            outcome=offered.deployment.state,
+            silent=offered.activated_at is not None and self._is_silent(device),
+            before=baseline.summary,
+            after=self.after.get((device.id, offered.digest), Summary()),
         )
 
-    def control(self, candidate: Candidate) -> DeviceEvidence:
+    def control(
+        self, device: DeviceRecord, stratum: Stratum, baseline: _Baseline
+    ) -> DeviceEvidence:
         """What it runs, before and after the stage began."""
-        telemetry, device_id = self.tables.telemetry, candidate.device_id
-        digest = telemetry.last_digest(device_id, self.rollout.model, before=self.started_at) or ""
-        started_at = self.started_at
         return DeviceEvidence(
-            device_id=device_id,
-            stratum=candidate.stratum,
+            device_id=device.id,
+            stratum=stratum,
             role=Role.CONTROL,
-            site=candidate.site,
-            silent=self._is_silent(candidate),
-            before=telemetry.summary(
-                device_id, digest, since=started_at - self._baseline, until=started_at
-            ),
-            after=telemetry.summary(device_id, digest, since=started_at, until=self.now),
+            site=device.labels.get("site", ""),
+            silent=self._is_silent(device),
+            before=baseline.summary,
+            after=self.after.get((device.id, baseline.digest), Summary()),
         )
 
-    @property
-    def _baseline(self) -> timedelta:
-        return timedelta(seconds=self.times.baseline_s)
+    def why_left_out(self, found: DeviceEvidence, device: DeviceRecord) -> LeftOut | None:
+        """Return why a device is no evidence; None when it is."""
+        before = found.before
+        tried = max(1, before.inferences)
+        budget = self.rollout.policy.gate.error_rate_budget
+        if before.errors >= MIN_ERRORS and before.errors / tried > budget:
+            return LeftOut.UNHEALTHY_BEFORE
+        changed_at = self.others.get(device.id)
+        if changed_at is not None and changed_at > self.started_at - self.times.baseline:
+            return LeftOut.OTHER_MODEL_CHANGED
+        return None
 
-    def _digest(self, stratum: Stratum) -> str:
-        release = self.plan.releases.get((self.rollout.model, self.rollout.version))
-        variant = release.variant(stratum.variant) if release else None
-        return variant.digest if variant else ""
-
-    def _is_silent(self, candidate: Candidate) -> bool:
-        seen = candidate.last_polled_at
+    def _is_silent(self, device: DeviceRecord) -> bool:
+        seen = device.last_seen_at
         return seen is None or self.now - seen > self.times.patience
 
 
-def _some_controls(
-    rollout: Rollout, candidates: Sequence[Candidate], offered: Mapping[str, DeploymentRecord]
-) -> list[Candidate]:
-    """Return the devices that do not take part, at most MAX_CONTROLS of each stratum.
-
-    Which ones is drawn by share, so that it does not change from tick to tick.
-    """
-    rest = [
-        c for c in candidates if c.device_id not in offered and not includes(rollout, c.device_id)
-    ]
-    rest.sort(key=lambda c: share_of(rollout.id, c.device_id))
-    taken: dict[Stratum, int] = {}
-    some = []
-    for candidate in rest:
-        taken[candidate.stratum] = taken.get(candidate.stratum, 0) + 1
-        if taken[candidate.stratum] <= MAX_CONTROLS:
-            some.append(candidate)
-    return some
+def _arranged(
+    stage: _Stage,
+    found: Iterable[DeviceEvidence],
+    devices: Mapping[str, DeviceRecord],
+    populations: tuple[Population, ...],
+) -> Evidence:
+    """Part those that count from those that do not; whom nobody counts, nobody waits for."""
+    counted: list[DeviceEvidence] = []
+    left_out: dict[str, LeftOut] = {}
+    missing: dict[Stratum, int] = {}
+    for one in found:
+        why = stage.why_left_out(one, devices[one.device_id])
+        if why is None:
+            counted.append(one)
+        elif one.role is Role.CANARY:
+            left_out[one.device_id] = why
+            missing[one.stratum] = missing.get(one.stratum, 0) + 1
+    return Evidence(
+        devices=tuple(counted),
+        populations=tuple(
+            replace(p, taking_part=max(0, p.taking_part - missing.get(p.stratum, 0)))
+            for p in populations
+        ),
+        left_out=left_out,
+    )

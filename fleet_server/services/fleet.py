@@ -11,6 +11,7 @@ from edgekit.client.wire import DeviceView, HistoryEntry
 from edgekit.device import DeviceProfile
 from edgekit.errors import ConflictError
 from fleet_server.domain.deployment import FAILED_STATES
+from fleet_server.domain.selector import Selector
 from fleet_server.services.attributes import Mode, merge
 from fleet_server.services.errors import NotFoundError
 from fleet_server.services.fleet_plan import PlanCache
@@ -31,7 +32,7 @@ class FleetService:
         self._database = database
         self._plans = plans
 
-    def page(self, *, selector: Mapping[str, str], after: str, limit: int) -> list[DeviceView]:
+    def page(self, *, selector: Selector, after: str, limit: int) -> list[DeviceView]:
         """Return devices by name, beginning behind `after`."""
         with self._database.read() as tables:
             plan = self._plans.get(tables)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgekit.device import pick_variant
 from fleet_server.domain.deployment import FAILED_STATES, DeploymentKind, DeploymentState
+from fleet_server.domain.evidence import Stratum
 from fleet_server.domain.goal import DeviceHistory, ReleaseState
 from fleet_server.domain.rollout import Rollout
 from fleet_server.services.ports import Tables
@@ -17,7 +18,6 @@ from fleet_server.services.records import (
     RolloutRecord,
     VariantRecord,
 )
-from fleet_server.services.selectors import matches
 
 KEPT_STATES = frozenset(
     {DeploymentState.COMMITTED, DeploymentState.UNEXERCISED, DeploymentState.REPORTED}
@@ -48,7 +48,7 @@ class FleetPlan:
         return [
             record
             for record in self.rollouts
-            if model in {"", record.rollout.model} and matches(record.selector, device.labels)
+            if model in {"", record.rollout.model} and record.selector.matches(device.labels)
         ]
 
     def states(self, model: str) -> dict[str, ReleaseState]:
@@ -125,7 +125,21 @@ def history_of(
             for d in mine
             if d.deployment.state in FAILED_STATES and not d.forgiven
         ),
+        strata=_strata(device, model, plan),
     )
+
+
+def stratum_of(device: DeviceRecord, variant: str) -> Stratum:
+    """Return the variant and class of profile by which a device is compared."""
+    return Stratum(variant=variant, profile_class=device.profile.arch if device.profile else "")
+
+
+def _strata(device: DeviceRecord, model: str, plan: FleetPlan) -> dict[str, Stratum]:
+    versions = {
+        r.rollout.version for r in plan.rollouts_for(device, model) if not r.rollout.is_terminal
+    }
+    picked = {version: plan.pick(model, version, device) for version in versions}
+    return {v: stratum_of(device, variant.variant) for v, variant in picked.items() if variant}
 
 
 def rollouts_of(records: Iterable[RolloutRecord]) -> list[Rollout]:

@@ -44,8 +44,9 @@ def sentence(happening: Happening) -> str:  # noqa: C901, PLR0911 (one line a ki
     match happening:
         case RolloutStarted():
             return "The rollout started."
-        case StageStarted(stage=stage, chosen=chosen):
-            return f"Stage {stage + 1} is open{_names(chosen)}."
+        case StageStarted(stage=stage, chosen=chosen, late=late):
+            again = f" again, for {', '.join(late)} who came later" if late else ""
+            return f"Stage {stage + 1} is open{again}{_names(chosen)}."
         case StageJudged(judgement=judgement):
             return f"{judgement.verdict.value.capitalize()}: {judgement.sentence}"
         case Promoted(stage=stage, by=by):

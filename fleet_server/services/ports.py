@@ -13,10 +13,13 @@ from typing import BinaryIO, Protocol
 
 from fleet_server.domain.evidence import Summary
 from fleet_server.domain.goal import ReleaseState
+from fleet_server.domain.selector import Selector
 from fleet_server.services.records import (
     DeploymentRecord,
     DeviceRecord,
     EnrolmentRecord,
+    FeedbackRecord,
+    FlagRecord,
     HappeningRecord,
     ReleaseRecord,
     RolloutRecord,
@@ -36,9 +39,11 @@ class Devices(Protocol):
         """Add or replace a device."""
         ...
 
-    def page(
-        self, *, selector: Mapping[str, str], after: str, limit: int | None
-    ) -> Sequence[DeviceRecord]:
+    def some(self, device_ids: Iterable[str]) -> Mapping[str, DeviceRecord]:
+        """Return devices by id; unknown ids are left out."""
+        ...
+
+    def page(self, *, selector: Selector, after: str, limit: int | None) -> Sequence[DeviceRecord]:
         """Return devices whose labels match, by id, behind `after`."""
         ...
 
@@ -56,6 +61,18 @@ class Tokens(Protocol):
 
     def put_enrolment(self, record: EnrolmentRecord) -> None:
         """Add or replace an enrolment token."""
+        ...
+
+    def gateway(self, token_sha256: str) -> str | None:
+        """Return a gateway's name."""
+        ...
+
+    def put_gateway(self, token_sha256: str, name: str, *, now: datetime) -> None:
+        """Add a gateway's token."""
+        ...
+
+    def drop_gateway(self, name: str) -> int:
+        """Forget a gateway's tokens; returns how many there were."""
         ...
 
     def admin(self, token_sha256: str) -> str | None:
@@ -138,8 +155,22 @@ class Deployments(Protocol):
         """Return deployments by device, oldest first."""
         ...
 
+    def activated_since(
+        self, device_ids: Iterable[str], since: datetime, *, other_than: str
+    ) -> Mapping[str, datetime]:
+        """Return when devices last activated another model than this, if after a time."""
+        ...
+
     def of_rollout(self, rollout_id: str) -> Sequence[DeploymentRecord]:
         """Return a rollout's deployments, oldest first."""
+        ...
+
+    def heard(self, action: int, record: FeedbackRecord) -> None:
+        """Keep what a device said."""
+        ...
+
+    def said(self, action: int, *, limit: int) -> Sequence[FeedbackRecord]:
+        """Return what a device said about an action, newest first."""
         ...
 
     def counts(self, rollout_id: str) -> Mapping[str, int]:
@@ -168,6 +199,12 @@ class Telemetry(Protocol):
         """Merge windows that ended in (since, until]."""
         ...
 
+    def summaries(
+        self, device_ids: Iterable[str], model: str, *, since: datetime, until: datetime
+    ) -> Mapping[tuple[str, str], Summary]:
+        """Merge windows of a model that ended in (since, until], by device and digest."""
+        ...
+
     def windows_since(self, model: str, since: datetime) -> Mapping[str, int]:
         """Count windows by device."""
         ...
@@ -194,6 +231,18 @@ class Changes(Protocol):
 
     def forget_before(self, version: int) -> None:
         """Delete old changes of single devices."""
+        ...
+
+
+class Flags(Protocol):
+    """Switches of the whole fleet."""
+
+    def get(self, name: str) -> FlagRecord | None:
+        """Return a flag."""
+        ...
+
+    def put(self, record: FlagRecord) -> None:
+        """Set a flag."""
         ...
 
 
@@ -233,6 +282,11 @@ class Tables(Protocol):
     @property
     def changes(self) -> Changes:
         """Changes."""
+        ...
+
+    @property
+    def flags(self) -> Flags:
+        """Flags."""
         ...
 
 

@@ -5,12 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from edgekit.device import DeviceProfile, Requirements
 from edgekit.telemetry import Window
 from fleet_server.domain.deployment import ENDED_STATES, Deployment
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.rollout import Rollout
+from fleet_server.domain.selector import EVERYTHING, Selector
+
+
+class DeviceState(StrEnum):
+    """Whether a device may speak, and be offered something. Stored values are never renamed."""
+
+    PENDING = "pending"
+    """It enrolled and waits for a person to accept it: offered nothing."""
+    ACTIVE = "active"
+    QUARANTINED = "quarantined"
+    """Something is wrong with it: it reports, is offered nothing and is no evidence."""
+    REVOKED = "revoked"
+    """Its token is worth nothing any more; its history stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoConfirm:
+    """Somebody confirmed all that a device will be offered.
+
+    Attributes:
+        initiator: Who said so, in the device's words.
+        remark: Why.
+        activated_at: UTC.
+    """
+
+    initiator: str = ""
+    remark: str = ""
+    activated_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +58,13 @@ class DeviceRecord:
         running: Model to digest of its last poll.
         speaks_running: It sent the header EdgeKit-Running at least once, so it can confirm.
         attributes_wanted: The next poll asks for its attributes.
+        state: Whether it may speak, and be offered something.
+        alarm: Why it is quarantined or revoked; empty when all is well.
+        next_token_sha256: Digest of the token that replaces the present one at its first use.
+        gateway: It is known by a gateway's token, which others share.
+        auto_confirm: Present when offers need no confirmation of their own.
+        boots: Boots that it reported, oldest first: who returns to an old one is another machine.
+        pins: Model to the version that a person installs there; no rollout of it applies.
     """
 
     id: str
@@ -42,16 +78,35 @@ class DeviceRecord:
     running: Mapping[str, str] = field(default_factory=dict)
     speaks_running: bool = False
     attributes_wanted: bool = True
+    state: DeviceState = DeviceState.ACTIVE
+    alarm: str = ""
+    next_token_sha256: str = ""
+    gateway: bool = False
+    auto_confirm: AutoConfirm | None = None
+    boots: tuple[str, ...] = ()
+    pins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolmentRecord:
-    """A token with which devices may become known."""
+    """A token with which devices may become known.
+
+    Attributes:
+        token_sha256: Its digest.
+        uses_left: How many devices may still use it.
+        expires_at: UTC.
+        labels: What each device that uses it gets.
+        accept: False lets devices in only after a person accepted them.
+        device_ids: Ids that may use it; empty for any. A device of such an id that is known
+            already may enrol again: its hardware was replaced.
+    """
 
     token_sha256: str
     uses_left: int
     expires_at: datetime
     labels: Mapping[str, str]
+    accept: bool = True
+    device_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +160,7 @@ class DeploymentRecord:
         retrieved: The device fetched the offer.
         cancelling: It was taken back after the device had fetched it and has not said so yet.
         forgiven: A person asked for a retry: it no longer counts as failed here.
+        awaiting: It is shown for confirmation; nothing is downloaded before somebody confirms.
     """
 
     deployment: Deployment
@@ -115,6 +171,7 @@ class DeploymentRecord:
     retrieved: bool = False
     cancelling: bool = False
     forgiven: bool = False
+    awaiting: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -123,17 +180,42 @@ class DeploymentRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackRecord:
+    """What a device said about an action, kept for `actionHistory`.
+
+    Attributes:
+        at: UTC, when it came.
+        execution: The protocol's word.
+        messages: The device's words, in its order.
+    """
+
+    at: datetime
+    execution: str
+    messages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagRecord:
+    """One switch of the whole fleet, and who turned it."""
+
+    name: str
+    value: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutRecord:
     """A rollout and which devices it is for.
 
     Attributes:
         rollout: The domain's value.
-        selector: Labels that a device must have, all of them; empty matches every device.
+        selector: Which devices it is for.
         ended_at: UTC; None while it goes on.
     """
 
     rollout: Rollout
-    selector: Mapping[str, str] = field(default_factory=dict)
+    selector: Selector = EVERYTHING
     ended_at: datetime | None = None
 
 

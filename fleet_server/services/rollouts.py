@@ -23,13 +23,14 @@ from fleet_server.domain.assignment import (
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.policy import parse_policy
 from fleet_server.domain.rollout import Outcome, Rollout
+from fleet_server.domain.selector import intersect, parse_selector
 from fleet_server.services.errors import NotFoundError
-from fleet_server.services.evidence import EvidenceTimes, candidates_of, gather
+from fleet_server.services.evidence import Gatherer
 from fleet_server.services.fleet_plan import FleetPlan, PlanCache
 from fleet_server.services.narrative import recorded
 from fleet_server.services.ports import Database, Tables
 from fleet_server.services.records import DeviceRecord, RolloutRecord
-from fleet_server.services.selectors import intersect, parse_selector
+from fleet_server.services.roster import EvidenceTimes, candidates_of
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class RolloutService:
         self._database = database
         self._plans = plans
         self._times = times
+        self._gatherer = Gatherer(times)
 
     def start(self, wanted: NewRollout, *, now: datetime) -> RolloutRecord:
         """Start a rollout; durable on return.
@@ -127,10 +129,17 @@ class RolloutService:
             outcome = self._decide(tables, record, now=now)
         if outcome == (record.rollout, ()):
             return record
+        if outcome[0].changed_at != record.rollout.changed_at:
+            self._gatherer.refresh(rollout_id)  # what ends a stage is decided on a fresh roster
+            with self._database.read() as tables:
+                outcome = self._decide(tables, record, now=now)
         with self._database.write() as tables:
             if _existing(tables, rollout_id) != record:
                 return record
-            return _save(tables, record, outcome, now=now)
+            record = _save(tables, record, outcome, now=now)
+        if record.rollout.is_terminal:
+            self._gatherer.forget(rollout_id)
+        return record
 
     def _decide(self, tables: Tables, record: RolloutRecord, *, now: datetime) -> Outcome:
         rollout = record.rollout
@@ -140,7 +149,7 @@ class RolloutService:
             if rollout.stage.percent is None and not any(is_reachable(c, now) for c in candidates):
                 return rollout, ()  # a number is chosen once: not before there is somebody
             return rules.open_stage(rollout, candidates, now)
-        return rules.step(rollout, gather(tables, plan, record, self._times, now=now), now)
+        return rules.step(rollout, self._gatherer.gather(tables, plan, record, now=now), now)
 
 
 def _existing(tables: Tables, rollout_id: str) -> RolloutRecord:
@@ -175,6 +184,8 @@ def _reach(rollout: Rollout) -> tuple[object, ...]:
         rollout.stage_index,
         rollout.stage_started_at is None,
         rollout.chosen,
+        rollout.passed,
+        rollout.vouched,
     )
 
 

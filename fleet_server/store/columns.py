@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Text
+from sqlalchemy import DateTime, Dialect, String, Text
 from sqlalchemy.types import TypeDecorator
 
 from edgekit import codec
+from fleet_server.domain.selector import Selector, parse_selector
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -47,3 +49,41 @@ class Coded(TypeDecorator[Any]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ANN401, ARG002 (signature of SQLAlchemy)
         """Decode."""
         return None if value is None else codec.decode(value, self.kind, where="database")
+
+
+class SelectorText(TypeDecorator[Selector]):
+    """A selector as people write it."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Selector | None, dialect: Dialect) -> str | None:  # noqa: ARG002 (signature of SQLAlchemy)
+        """Write it."""
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Selector | None:  # noqa: ARG002 (signature of SQLAlchemy)
+        """Read it."""
+        return None if value is None else parse_selector(value)
+
+
+class Word(TypeDecorator[Any]):
+    """A member of a StrEnum as its value.
+
+    Args:
+        kind: The enum.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__(16)
+        self.kind = kind
+
+    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:  # noqa: ARG002 (signature of SQLAlchemy)
+        """Write it."""
+        return None if value is None else value.value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 (signature of SQLAlchemy)
+        """Read it."""
+        return None if value is None else self.kind(value)

@@ -17,6 +17,7 @@ from fleet_server.store.changes import SqlChanges
 from fleet_server.store.deployments import SqlDeployments
 from fleet_server.store.devices import SqlDevices, SqlTokens
 from fleet_server.store.dialects import WRITES, open_engine
+from fleet_server.store.flags import SqlFlags
 from fleet_server.store.releases import SqlReleases
 from fleet_server.store.rollouts import SqlRollouts
 from fleet_server.store.telemetry import SqlTelemetry
@@ -35,6 +36,7 @@ class SqlTables:
         self.deployments = SqlDeployments(connection)
         self.telemetry = SqlTelemetry(connection)
         self.changes = SqlChanges(connection)
+        self.flags = SqlFlags(connection)
 
 
 class SqlDatabase:

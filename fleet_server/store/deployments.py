@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from fleet_server.domain.deployment import Deployment, DeploymentKind, DeploymentState
-from fleet_server.services.records import DeploymentRecord
+from fleet_server.services.records import DeploymentRecord, FeedbackRecord
 from fleet_server.store import schema
-
-_MANY = 500
+from fleet_server.store.batches import MANY, batched
 
 
 class SqlDeployments:
@@ -48,11 +48,27 @@ class SqlDeployments:
 
     def of_devices(self, device_ids: Iterable[str]) -> Mapping[str, list[DeploymentRecord]]:
         """Return the deployments of several devices, oldest first, by device."""
-        ids, found = list(device_ids), defaultdict[str, list[DeploymentRecord]](list)
-        for start in range(0, len(ids), _MANY):
-            some = ids[start : start + _MANY]
+        found = defaultdict[str, list[DeploymentRecord]](list)
+        for some in batched(device_ids, MANY):
             for record in self._list(select(schema.deployments).where(_device_column().in_(some))):
                 found[record.deployment.device_id].append(record)
+        return found
+
+    def activated_since(
+        self, device_ids: Iterable[str], since: datetime, *, other_than: str
+    ) -> Mapping[str, datetime]:
+        """Return when devices last activated another model than this, if after a time."""
+        table = schema.deployments
+        latest = func.max(table.c.activated_at)
+        found: dict[str, datetime] = {}
+        for some in batched(device_ids, MANY):
+            query = (
+                select(table.c.device, latest)
+                .where(table.c.device.in_(some), table.c.model != other_than)
+                .where(table.c.activated_at > since)
+                .group_by(table.c.device)
+            )
+            found |= {str(row[0]): row[1] for row in self._connection.execute(query)}
         return found
 
     def of_rollout(self, rollout_id: str) -> Sequence[DeploymentRecord]:
@@ -69,6 +85,25 @@ class SqlDeployments:
             .group_by(table.c.state)
         )
         return {state: int(count) for state, count in self._connection.execute(query)}
+
+    def heard(self, action: int, record: FeedbackRecord) -> None:
+        """Keep what a device said."""
+        values = {
+            "action": action,
+            "at": record.at,
+            "execution": record.execution,
+            "messages": record.messages,
+        }
+        self._connection.execute(insert(schema.feedbacks).values(values))
+
+    def said(self, action: int, *, limit: int) -> Sequence[FeedbackRecord]:
+        """Return what a device said about an action, newest first."""
+        table = schema.feedbacks
+        query = select(table).where(table.c.action == action).order_by(table.c.id.desc())
+        return [
+            FeedbackRecord(at=row.at, execution=row.execution, messages=row.messages)
+            for row in self._connection.execute(query.limit(limit))
+        ]
 
     def _list(self, query: Select[Any]) -> list[DeploymentRecord]:
         ordered = query.order_by(schema.deployments.c.action)
@@ -100,6 +135,7 @@ def _row(record: DeploymentRecord) -> dict[str, Any]:
         "retrieved": record.retrieved,
         "cancelling": record.cancelling,
         "forgiven": record.forgiven,
+        "awaiting": record.awaiting,
     }
     return row if not deployment.id else {"action": deployment.id, **row}
 
@@ -126,4 +162,5 @@ def _record(row: Row[Any]) -> DeploymentRecord:
         retrieved=row.retrieved,
         cancelling=row.cancelling,
         forgiven=row.forgiven,
+        awaiting=row.awaiting,
     )

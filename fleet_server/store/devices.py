@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -13,12 +13,15 @@ from sqlalchemy import (
     RowMapping,
     Select,
     bindparam,
+    delete,
     select,
     update,
 )
 
+from fleet_server.domain.selector import Selector
 from fleet_server.services.records import DeviceRecord, EnrolmentRecord
 from fleet_server.store import schema
+from fleet_server.store.batches import MANY, batched
 from fleet_server.store.dialects import insert_or_update
 
 _DEVICE_FIELDS = tuple(field.name for field in fields(DeviceRecord))
@@ -42,8 +45,18 @@ class SqlDevices:
         row = {name: getattr(device, name) for name in _DEVICE_FIELDS}
         insert_or_update(self._connection, schema.devices, row)
 
+    def some(self, device_ids: Iterable[str]) -> Mapping[str, DeviceRecord]:
+        """Return devices by id; unknown ids are left out."""
+        table = schema.devices
+        rows = [
+            row
+            for ids in batched(device_ids, MANY)
+            for row in self._rows(select(table).where(table.c.id.in_(ids))).all()
+        ]
+        return {row["id"]: DeviceRecord(**row) for row in rows}
+
     def page(
-        self, *, selector: Mapping[str, str], after: str = "", limit: int | None = None
+        self, *, selector: Selector, after: str = "", limit: int | None = None
     ) -> Sequence[DeviceRecord]:
         """Return devices whose labels match, by id, beginning behind `after`."""
         found: list[DeviceRecord] = []
@@ -53,9 +66,7 @@ class SqlDevices:
                 break
             after = rows[-1]["id"]
             found += [
-                d
-                for d in (DeviceRecord(**row) for row in rows)
-                if selector.items() <= d.labels.items()
+                d for d in (DeviceRecord(**row) for row in rows) if selector.matches(d.labels)
             ]
         return found[:limit]
 
@@ -98,6 +109,23 @@ class SqlTokens:
         """Add an enrolment token or replace it."""
         row = {field.name: getattr(record, field.name) for field in fields(EnrolmentRecord)}
         insert_or_update(self._connection, schema.enrolment_tokens, row)
+
+    def gateway(self, token_sha256: str) -> str | None:
+        """Return the name of the gateway with this token."""
+        table = schema.gateway_tokens
+        query = select(table.c.name).where(table.c.token_sha256 == token_sha256)
+        name = self._connection.execute(query).scalar()
+        return None if name is None else str(name)
+
+    def put_gateway(self, token_sha256: str, name: str, *, now: datetime) -> None:
+        """Add a gateway's token."""
+        row = {"token_sha256": token_sha256, "name": name, "created_at": now}
+        insert_or_update(self._connection, schema.gateway_tokens, row)
+
+    def drop_gateway(self, name: str) -> int:
+        """Forget a gateway's tokens; returns how many there were."""
+        table = schema.gateway_tokens
+        return self._connection.execute(delete(table).where(table.c.name == name)).rowcount
 
     def admin(self, token_sha256: str) -> str | None:
         """Return the name of the administrator with this token."""

@@ -21,7 +21,8 @@ from sqlalchemy import (
 
 from edgekit.device import DeviceProfile, Requirements
 from fleet_server.domain.rollout import Rollout
-from fleet_server.store.columns import Coded, UtcDateTime
+from fleet_server.services.records import AutoConfirm, DeviceState
+from fleet_server.store.columns import Coded, SelectorText, UtcDateTime, Word
 
 metadata = MetaData()
 _PAIRS = dict[str, str]
@@ -55,6 +56,13 @@ devices = Table(
     Column("running", Coded(_PAIRS), nullable=False),
     Column("speaks_running", Boolean, nullable=False),
     Column("attributes_wanted", Boolean, nullable=False),
+    Column("state", Word(DeviceState), nullable=False),
+    Column("alarm", Text, nullable=False),
+    Column("next_token_sha256", String(64), nullable=False),
+    Column("gateway", Boolean, nullable=False),
+    Column("auto_confirm", Coded(AutoConfirm)),
+    Column("boots", Coded(tuple[str, ...]), nullable=False),
+    Column("pins", Coded(_PAIRS), nullable=False),
 )
 
 enrolment_tokens = Table(
@@ -64,6 +72,8 @@ enrolment_tokens = Table(
     Column("uses_left", Integer, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("labels", Coded(_PAIRS), nullable=False),
+    Column("accept", Boolean, nullable=False),
+    Column("device_ids", Coded(tuple[str, ...]), nullable=False),
 )
 
 admin_tokens = Table(
@@ -108,7 +118,7 @@ rollouts = Table(
     Column("open", Boolean, nullable=False, index=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
-    Column("selector", Coded(_PAIRS), nullable=False),
+    Column("selector", SelectorText, nullable=False),
     Column("body", Coded(Rollout), nullable=False),
 )
 
@@ -146,6 +156,7 @@ deployments = Table(
     Column("retrieved", Boolean, nullable=False),
     Column("cancelling", Boolean, nullable=False),
     Column("forgiven", Boolean, nullable=False),
+    Column("awaiting", Boolean, nullable=False),
     Index("deployments_of_device", "device", "action"),
     Index("deployments_of_rollout", "rollout", "state"),
     Index(
@@ -156,6 +167,33 @@ deployments = Table(
         postgresql_where=text("open"),
     ),
     sqlite_autoincrement=True,
+)
+
+feedbacks = Table(
+    "feedbacks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("action", ForeignKey("deployments.action"), nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("execution", String(16), nullable=False),
+    Column("messages", Coded(tuple[str, ...]), nullable=False),
+)
+
+gateway_tokens = Table(
+    "gateway_tokens",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+flags = Table(
+    "flags",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("by", String(128), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
 )
 
 windows = Table(

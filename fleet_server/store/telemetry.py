@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +11,22 @@ from sqlalchemy import Connection, func, select
 from edgekit import codec
 from fleet_server.domain.evidence import Summary
 from fleet_server.services.records import WindowRecord, WindowTotals
+from fleet_server.store.batches import MANY, batched
 from fleet_server.store.dialects import insert_or_ignore
 from fleet_server.store.schema import windows
 
 _C = windows.c
+
+
+_SUMMED = (
+    func.count().label("windows"),
+    func.coalesce(func.sum(_C.inferences + _C.errors), 0).label("inferences"),
+    func.coalesce(func.sum(_C.errors), 0).label("errors"),
+    func.coalesce(func.sum(_C.latencies), 0).label("latencies"),
+    func.coalesce(func.sum(_C.sum_log_latency), 0.0).label("sum_log_latency"),
+    func.coalesce(func.sum(_C.sum_sq_log_latency), 0.0).label("sum_sq_log_latency"),
+    func.coalesce(func.max(_C.rss_mb), 0.0).label("rss_mb"),
+)
 
 
 class SqlTelemetry:
@@ -67,22 +79,31 @@ class SqlTelemetry:
 
     def summary(self, device_id: str, digest: str, *, since: datetime, until: datetime) -> Summary:
         """Merge the windows of one digest that ended in (since, until], server's clock."""
-        query = select(
-            func.count().label("windows"),
-            func.coalesce(func.sum(_C.inferences + _C.errors), 0).label("inferences"),
-            func.coalesce(func.sum(_C.errors), 0).label("errors"),
-            func.coalesce(func.sum(_C.latencies), 0).label("latencies"),
-            func.coalesce(func.sum(_C.sum_log_latency), 0.0).label("sum_log_latency"),
-            func.coalesce(func.sum(_C.sum_sq_log_latency), 0.0).label("sum_sq_log_latency"),
-            func.coalesce(func.max(_C.rss_mb), 0.0).label("rss_mb"),
-        ).where(
+        query = select(*_SUMMED).where(
             _C.device == device_id,
             _C.digest == digest,
             _C.ended_at > since,
             _C.ended_at <= until,
         )
-        row = dict(self._connection.execute(query).mappings().one())
-        return Summary(max_rss_bytes=int(row.pop("rss_mb") * (1 << 20)), **row)
+        return _summary(dict(self._connection.execute(query).mappings().one()))
+
+    def summaries(
+        self, device_ids: Iterable[str], model: str, *, since: datetime, until: datetime
+    ) -> Mapping[tuple[str, str], Summary]:
+        """Merge windows of a model that ended in (since, until], by device and digest."""
+        found = {}
+        for some in batched(device_ids, MANY):
+            query = (
+                select(_C.device, _C.digest, *_SUMMED)
+                .where(_C.device.in_(some), _C.model == model)
+                .where(_C.ended_at > since, _C.ended_at <= until)
+                .group_by(_C.device, _C.digest)
+            )
+            for row in self._connection.execute(query).mappings():
+                sums = dict(row)
+                key = (str(sums.pop("device")), str(sums.pop("digest")))
+                found[key] = _summary(sums)
+        return found
 
     def windows_since(self, model: str, since: datetime) -> Mapping[str, int]:
         """Count the windows of a model that ended after a time, by device."""
@@ -94,8 +115,13 @@ class SqlTelemetry:
         return {device: int(count) for device, count in self._connection.execute(query)}
 
 
+def _summary(sums: dict[str, Any]) -> Summary:
+    return Summary(max_rss_bytes=int(sums.pop("rss_mb") * (1 << 20)), **sums)
+
+
 def _row(record: WindowRecord) -> dict[str, Any]:
     window = record.window
+    nan = min(window.nan_outputs, window.inferences)  # an answer that is no number is none
     return {
         "device": record.device_id,
         "spool_id": record.spool_id,
@@ -106,8 +132,8 @@ def _row(record: WindowRecord) -> dict[str, Any]:
         "ended_at": record.ended_at,
         "duration_s": window.duration_s,
         "state": window.state,
-        "inferences": window.inferences,
-        "errors": sum(window.errors.values()),
+        "inferences": window.inferences - nan,
+        "errors": sum(window.errors.values()) + nan,
         "latencies": window.latency_ms.count,
         "sum_log_latency": window.latency_ms.sum_log,
         "sum_sq_log_latency": window.latency_ms.sum_log_squared,

@@ -20,6 +20,7 @@ from edgekit.errors import FormatError, StorageError
 from edgekit.telemetry import LogHistogram, Window
 from fleet_server.api.board import Board, Seat
 from fleet_server.domain.deployment import Deployment
+from fleet_server.domain.selector import parse_selector
 from fleet_server.services.records import (
     DeploymentRecord,
     DeviceRecord,
@@ -104,10 +105,13 @@ def test_pages_go_on_until_enough_match(database: SqlDatabase) -> None:
             labels = {"odd": "yes"} if number % 2 else {}
             tables.devices.put(replace(DEVICE, id=f"d{number:04}", labels=labels))
     with database.read() as tables:
-        page = tables.devices.page(selector={"odd": "yes"}, after="d0003", limit=600)
+        page = tables.devices.page(selector=parse_selector("odd=yes"), after="d0003", limit=600)
         assert [d.id for d in page[:2]] == ["d0005", "d0007"]
         assert len(page) == 600
-        assert len(tables.devices.page(selector={"odd": "yes"}, after="", limit=None)) == 1250
+        assert (
+            len(tables.devices.page(selector=parse_selector("odd=yes"), after="", limit=None))
+            == 1250
+        )
 
 
 def test_a_device_has_one_open_deployment_at_most(database: SqlDatabase) -> None:

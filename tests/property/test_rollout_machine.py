@@ -55,6 +55,10 @@ stages = st.lists(
 )
 
 
+def of(device_id: str) -> Stratum:
+    return Stratum(variant=VARIANTS[device_id])
+
+
 def worked(windows: int) -> Summary:
     return Summary(
         windows=windows,
@@ -91,14 +95,14 @@ class RolloutMachine(RuleBasedStateMachine):
         ]
 
     def evidence(self) -> Evidence:
-        def takes(device_id: str) -> bool:
-            return includes(self.rollout, device_id)
+        def takes(device_id: str, stratum: Stratum) -> bool:
+            return includes(self.rollout, device_id, stratum)
 
         devices = tuple(
             DeviceEvidence(
                 device_id=device_id,
                 stratum=Stratum(variant=variant),
-                role=Role.CANARY if takes(device_id) else Role.CONTROL,
+                role=Role.CANARY if takes(device_id, Stratum(variant=variant)) else Role.CONTROL,
                 outcome=self.outcomes.get(device_id),
                 silent=device_id in self.silent,
                 before=worked(10),
@@ -127,7 +131,7 @@ class RolloutMachine(RuleBasedStateMachine):
         """Say, from the machine's own books, whether each variant that is there has evidence."""
         for variant in "ab":
             members = {d for d, v in VARIANTS.items() if v == variant}
-            taking = {d for d in members if includes(self.rollout, d)}
+            taking = {d for d in members if includes(self.rollout, d, of(d))}
             good = {
                 d
                 for d in taking
@@ -164,7 +168,7 @@ class RolloutMachine(RuleBasedStateMachine):
 
     @rule(device_id=DEVICES, windows=st.integers(0, 7))
     def commit_and_work(self, device_id: str, windows: int) -> None:
-        if includes(self.rollout, device_id) and device_id not in self.outcomes:
+        if includes(self.rollout, device_id, of(device_id)) and device_id not in self.outcomes:
             self.outcomes[device_id] = DeploymentState.COMMITTED
         self.windows[device_id] += windows
         self.silent.discard(device_id)
@@ -176,7 +180,7 @@ class RolloutMachine(RuleBasedStateMachine):
 
     @rule(device_id=DEVICES, state=st.sampled_from(sorted(FAILED_STATES)))
     def fail(self, device_id: str, state: DeploymentState) -> None:
-        if includes(self.rollout, device_id) and device_id not in self.outcomes:
+        if includes(self.rollout, device_id, of(device_id)) and device_id not in self.outcomes:
             self.outcomes[device_id] = state
 
     @rule(device_id=DEVICES)
@@ -207,7 +211,7 @@ class RolloutMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_leaves_a_rollout_that_goes_on(self) -> None:
-        included = {d for d in VARIANTS if includes(self.rollout, d)}
+        included = {d for d in VARIANTS if includes(self.rollout, d, of(d))}
         assert included >= self.included
         self.included = included
 
@@ -231,13 +235,14 @@ class RolloutMachine(RuleBasedStateMachine):
                 running_from="r1" if runs_it else "r0",
                 committed=("1.0.0", "1.1.0") if runs_it else ("1.0.0",),
                 failed=frozenset({"1.1.0"} if failed else ()),
+                strata={"1.1.0": of(device_id)},
             )
             goal = find_goal(device, [self.rollout, first], LISTED)
             if self.rollout.phase in UNDONE_PHASES and runs_it:
                 assert (goal.version, goal.kind) == ("1.0.0", DeploymentKind.ROLLBACK)
             elif goal.version is not None:
                 assert goal.version == "1.1.0"
-                assert includes(self.rollout, device_id)
+                assert includes(self.rollout, device_id, of(device_id))
                 assert not failed
                 assert self.rollout.phase in {Phase.RUNNING, Phase.FINISHED}
 

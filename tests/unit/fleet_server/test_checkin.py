@@ -12,6 +12,7 @@ from fleet_server.domain.deployment import Deployment, DeploymentKind, Deploymen
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.policy import RolloutPolicy, Stage
 from fleet_server.domain.rollout import Phase, Rollout
+from fleet_server.domain.selector import parse_selector
 from fleet_server.services.checkin import is_obsolete, next_offer
 from fleet_server.services.fleet_plan import FleetPlan, make_plan
 from fleet_server.services.records import (
@@ -74,7 +75,7 @@ def rollout(
         stage_started_at=NOW,
         changed_at=NOW,
     )
-    return RolloutRecord(rollout=made, selector=selector)
+    return RolloutRecord(rollout=made, selector=parse_selector(selector))
 
 
 def deployed(

@@ -1,13 +1,21 @@
 """What a gate answers to which evidence."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from edgekit.verdict import Verdict
 from fleet_server.domain.deployment import DeploymentState
-from fleet_server.domain.evidence import DeviceEvidence, Evidence, Population, Role, Stratum
+from fleet_server.domain.evidence import (
+    DeviceEvidence,
+    Evidence,
+    LeftOut,
+    Population,
+    Role,
+    Stratum,
+)
 from fleet_server.domain.gate import is_judged, judge, looks_due
 from fleet_server.domain.judgement import CheckName, Judgement
 from fleet_server.domain.policy import GateMode, GatePolicy, Stage
@@ -363,3 +371,22 @@ def test_where_nothing_can_be_proven_absolute_budgets_are_enough(canary, gathere
     judgement = last(whole, GatePolicy(mode=GateMode.MUST_PROVE))
     assert judgement.verdict is Verdict.PASS
     assert "there are no controls" in judgement.sentence
+
+
+def test_a_stage_waits_for_devices_on_probation(canary: Make, gathered: Gather) -> None:
+    trying = canary("late", outcome=DeploymentState.ACTIVATED)
+    evidence = gathered(canary("a"), canary("b"), trying)
+    assert looks_due(GATE, STAGE, evidence, baked=True) < GATE.looks
+    judged = judge(GATE, STAGE, evidence, look=GATE.looks)
+    assert judged.verdict is Verdict.PENDING
+    assert "1 of 3 canaries are still on probation" in judged.sentence
+    silent = gathered(canary("a"), canary("b"), replace(trying, silent=True))
+    assert CheckName.ON_TRIAL not in {c.name for c in judge(GATE, STAGE, silent, look=0).checks}
+
+
+def test_who_is_left_out_is_told_and_decides_nothing(canary: Make, gathered: Gather) -> None:
+    evidence = gathered(canary("a"), canary("b"))
+    some = replace(evidence, left_out={"c": LeftOut.OTHER_MODEL_CHANGED})
+    (told,) = [c for c in judge(GATE, STAGE, some, look=0).checks if c.name is CheckName.LEFT_OUT]
+    assert told.verdict is Verdict.PASS
+    assert "1 (another of its models changed)" in told.sentence

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fleet_server.domain.deployment import DeploymentKind
+from fleet_server.domain.evidence import Stratum
 from fleet_server.domain.goal import DeviceHistory, Goal, ReleaseState, find_goal
 from fleet_server.domain.policy import RolloutPolicy, Stage
 from fleet_server.domain.rollout import Phase, Rollout
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ONE = RolloutPolicy(stages=(Stage(devices_per_variant=1), Stage(percent=100)))
+STRATA = dict.fromkeys(("1.0.0", "1.1.0", "1.2.0"), Stratum(variant="a"))
 LISTED = dict.fromkeys(("1.0.0", "1.1.0", "1.2.0"), ReleaseState.LISTED)
 
 
@@ -35,7 +37,7 @@ OLD = rollout("r0", "1.0.0", Phase.FINISHED, hour=0)
 MID = rollout("r1", "1.1.0", Phase.FINISHED, hour=1)
 NEW = rollout("r2", "1.2.0", Phase.RUNNING, hour=2)
 ON_1_1 = DeviceHistory(
-    device_id="cam", running="1.1.0", running_from="r1", committed=("1.0.0", "1.1.0")
+    device_id="cam", running="1.1.0", running_from="r1", committed=("1.0.0", "1.1.0"), strata=STRATA
 )
 ON_1_2 = replace(ON_1_1, running="1.2.0", running_from="r2", committed=("1.0.0", "1.1.0", "1.2.0"))
 KEEP = Goal()
@@ -43,12 +45,12 @@ FORWARD = Goal(version="1.2.0", rollout_id="r2")
 
 
 def test_a_new_device_gets_the_newest_finished_release() -> None:
-    new = DeviceHistory(device_id="fresh")
+    new = DeviceHistory(device_id="fresh", strata=STRATA)
     assert find_goal(new, [OLD, MID], LISTED) == Goal(version="1.1.0", rollout_id="r1")
 
 
 def test_nothing_is_offered_where_nothing_was_rolled_out() -> None:
-    assert find_goal(DeviceHistory(device_id="fresh"), [], LISTED) == KEEP
+    assert find_goal(DeviceHistory(device_id="fresh", strata=STRATA), [], LISTED) == KEEP
 
 
 def test_a_device_that_takes_part_gets_the_release_and_others_keep_theirs() -> None:
@@ -61,7 +63,7 @@ def test_who_runs_the_goal_is_offered_nothing() -> None:
 
 
 def test_a_device_that_missed_a_release_skips_to_the_newest() -> None:
-    late = DeviceHistory(device_id="cam", running="1.0.0", running_from="r0", committed=("1.0.0",))
+    late = replace(ON_1_1, running="1.0.0", running_from="r0", committed=("1.0.0",))
     assert find_goal(late, [OLD, MID, NEW], LISTED) == FORWARD
 
 

@@ -11,7 +11,7 @@ from edgekit.errors import UsageError
 from fleet_server.domain.assignment import Candidate
 from fleet_server.domain.deployment import DeploymentState
 from fleet_server.domain.errors import IllegalTransitionError
-from fleet_server.domain.evidence import DeviceEvidence, Evidence, Stratum
+from fleet_server.domain.evidence import DeviceEvidence, Evidence, Role, Stratum
 from fleet_server.domain.happenings import Happening, StageJudged, StageStarted
 from fleet_server.domain.policy import GatePolicy, OnFail, RolloutPolicy, Stage
 from fleet_server.domain.rollout import (
@@ -98,7 +98,7 @@ def test_a_rollout_starts_when_its_time_has_come() -> None:
 
 def test_nobody_takes_part_before_the_first_stage_is_open(good: Evidence) -> None:
     started, _ = step(scheduled(), Evidence(), NOW)
-    assert not any(includes(started, c.device_id) for c in FLEET)
+    assert not any(includes(started, c.device_id, c.stratum) for c in FLEET)
     assert step(started, good, at(100)) == (started, ())
 
 
@@ -106,7 +106,7 @@ def test_opening_a_stage_chooses_once() -> None:
     started, _ = step(scheduled(), Evidence(), NOW)
     once, happenings = open_stage(started, FLEET, NOW)
     assert happenings == (StageStarted(stage=0, chosen=tuple(sorted(once.chosen))),)
-    assert sum(includes(once, c.device_id) for c in FLEET) == 1
+    assert sum(includes(once, c.device_id, c.stratum) for c in FLEET) == 1
     assert open_stage(once, FLEET, at(1)) == (once, ())
 
 
@@ -121,9 +121,11 @@ def test_a_pass_after_the_bake_time_widens(good: Evidence) -> None:
 
 def test_while_the_next_stage_waits_the_one_before_it_counts(good: Evidence) -> None:
     widened, _ = step(opened(), good, at(60))
-    assert {c.device_id for c in FLEET if includes(widened, c.device_id)} == widened.chosen
+    assert {
+        c.device_id for c in FLEET if includes(widened, c.device_id, c.stratum)
+    } == widened.chosen
     wide, _ = open_stage(widened, FLEET, at(61))
-    assert all(includes(wide, c.device_id) for c in FLEET)
+    assert all(includes(wide, c.device_id, c.stratum) for c in FLEET)
 
 
 def test_the_last_stage_finishes(good: Evidence) -> None:
@@ -266,3 +268,43 @@ def test_nobody_can_join_holds_after_the_timeout() -> None:
 def test_a_rollout_survives_being_stored() -> None:
     rollout = opened(replace(POLICY, gate=GatePolicy(latency_budget_ms=40)))
     assert convert(plain(rollout), Rollout, where="store") == rollout
+
+
+LATE = Candidate(
+    device_id="late",
+    stratum=Stratum(variant="b"),
+    last_polled_at=NOW,
+    poll_interval_s=60,
+    baseline_windows=9,
+)
+
+
+def test_a_variant_that_comes_later_climbs_the_same_stages(
+    canary: Make, gathered: Gather, good: Evidence
+) -> None:
+    widened, _ = step(opened(), good, at(60))
+    wide, _ = open_stage(widened, FLEET, at(61))
+    assert not includes(wide, "late", LATE.stratum)
+    everybody = [canary(c.device_id) for c in FLEET]
+    with_late = gathered(*everybody, canary("late", variant="b", role=Role.CONTROL))
+    noticed, _ = step(wide, with_late, at(130))
+    assert noticed.needs_opening
+    again, (happening,) = open_stage(noticed, [*FLEET, LATE], at(131))
+    assert happening == StageStarted(stage=1, chosen=("late",), late=("b",))
+    assert includes(again, "late", LATE.stratum)
+    assert not includes(again, "later", LATE.stratum)
+    assert all(includes(again, c.device_id, c.stratum) for c in FLEET)
+    proven = gathered(*everybody, canary("late", variant="b"))
+    climbed, happenings = step(again, proven, at(300))
+    assert kinds(happenings) == ["stage_judged"]
+    assert (climbed.phase, climbed.stage_index) == (Phase.RUNNING, 1)
+    top, _ = open_stage(climbed, [*FLEET, LATE], at(301))
+    assert includes(top, "later", LATE.stratum)
+    finished, _ = step(top, proven, at(400))
+    assert finished.phase is Phase.FINISHED
+
+
+def test_a_person_vouches_for_every_variant(good: Evidence) -> None:
+    promoted, _ = promote(opened(), by="ana", now=at(1))
+    wide, _ = open_stage(promoted, FLEET, at(2))
+    assert includes(wide, "any", Stratum(variant="never seen"))
