@@ -80,8 +80,9 @@ def bench_path(path: Path, effort: Effort, *, threads: int = 1) -> LatencyReport
 def _bench_bundle(path: Path, effort: Effort, threads: int) -> LatencyReport:
     bundle = open_bundle(path)
     manifest = bundle.manifest
-    raw = list(read_golden(bundle).inputs)
-    tensors = [[prepare(sample, manifest.preprocessing)] for sample in raw]
+    golden = read_golden(bundle)
+    raw = list(golden.inputs)
+    tensors = [golden.tensors(index, manifest.preprocessing) for index in range(len(raw))]
     with _unpacked(bundle.read(manifest.file), manifest.file) as model:
         session = open_session(model, manifest.format, threads=threads)
         turn = itertools.cycle(raw)
