@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from converters.evaluate import accuracy, answers_of, sqnr_db
+from converters.evaluate import answers_of, sqnr_db
+from converters.metrics import accuracy
 from converters.pipeline import convert
 from converters.plan import ConversionPlan, input_of
 from converters.quiet import quiet_process, quiet_python
-from converters.samples import Samples, read_samples
+from converters.reading import read_samples
+from converters.samples import Samples
 from edgekit.bench import Result, ratio, summarize
 from edgekit.bundle import open_bundle
 from edgekit.manifest import ModelFormat, Preprocessing
@@ -178,7 +180,7 @@ class _Reader:
     def __init__(self, case: Case) -> None:
         samples = read_samples(case.calibration)
         self._name = "input" if case.weights else "Input3"
-        self._tensors = (samples.tensor(i, case.preprocessing) for i in range(len(samples)))
+        self._tensors = (samples.tensors(i, case.preprocessing)[0] for i in range(len(samples)))
 
     def get_next(self) -> dict[str, Tensor] | None:
         tensor = next(self._tensors, None)
@@ -193,14 +195,17 @@ def _reference(case: Case, evaluation: Samples) -> Tensor:
     module = _module(case)
     with torch.inference_mode():
         rows = answers_of(
-            lambda x: [module(torch.from_numpy(x)).numpy()], evaluation, case.preprocessing, _ignore
+            lambda x: [module(torch.from_numpy(x[0])).numpy()],
+            evaluation,
+            case.preprocessing,
+            _ignore,
         )
     return rows[0]
 
 
 def _answers(case: Case, model: Path, evaluation: Samples) -> Tensor:
     session = open_session(model, ModelFormat.ONNX)
-    return answers_of(lambda x: session.run([x]), evaluation, case.preprocessing, _ignore)[0]
+    return answers_of(session.run, evaluation, case.preprocessing, _ignore)[0]
 
 
 def _cases(folder: Path, seed: int) -> Iterator[Case]:

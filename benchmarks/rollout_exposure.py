@@ -161,7 +161,7 @@ class OurRule:
         rollout, _ = step(self._rollout, self._evidence(minute), now)
         if rollout.needs_opening:
             rollout, _ = open_stage(rollout, self._candidates(now), now)
-            self._taking = np.array([includes(rollout, d) for d in self._ids])
+            self._taking = np.array([includes(rollout, d, STRATUM) for d in self._ids])
         self._rollout = rollout
 
     def _candidates(self, now: datetime) -> list[Candidate]:

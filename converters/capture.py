@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from converters.evaluate import Run
 from converters.extras import need
 from converters.quiet import quiet_python
 from converters.source import ModuleSource, OnnxSource, Source
@@ -33,40 +34,68 @@ class Captured:
 
     Attributes:
         source: What was loaded.
-        input: The model's only input; batch 1.
+        inputs: The model's inputs, in order; a named size may vary.
         outputs: Names that the outputs get, in order.
-        reference: Computes the source's own answers to one prepared input.
+        reference: Computes the source's own answers to prepared inputs.
         program: What torch exported; None for an ONNX source.
+        dynamic: Smallest and largest size of each named dimension.
     """
 
     source: Source
-    input: TensorSpec
+    inputs: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
-    reference: Callable[[Tensor], list[Tensor]]
+    reference: Run
     program: Any
+    dynamic: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
-def capture(source: Source, wanted: TensorSpec | None, tensor: Tensor) -> Captured:
+def capture(
+    source: Source,
+    wanted: tuple[TensorSpec, ...],
+    tensors: Sequence[Tensor],
+    *,
+    dynamic: Mapping[str, tuple[int, int]],
+) -> Captured:
     """Trace a source.
 
     Args:
         source: What was loaded.
-        wanted: The model's input; None takes it from an ONNX file.
-        tensor: One prepared input.
+        wanted: The model's inputs; an ONNX file and an exported program know their own.
+        tensors: One prepared sample, a tensor for each input.
+        dynamic: Smallest and largest size of each named dimension.
 
     Raises:
         SourceError: It cannot be run on the sample, or cannot be captured.
     """
     match source:
         case ModuleSource():
-            return _capture_module(source, wanted, tensor)
+            return _capture_module(source, wanted, tensors, dynamic)
         case OnnxSource():
-            return _capture_onnx(source, wanted, tensor)
+            return _capture_onnx(source, wanted, tensors)
+
+
+def known_inputs(source: Source, wanted: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    """Return the inputs of a source: those of the file, or as the engineer says.
+
+    Raises:
+        SourceError: Neither is known.
+    """
+    match source:
+        case OnnxSource():
+            return _open(source).inputs
+        case ModuleSource(inputs=own):
+            if own or wanted:
+                return own or wanted
+    raise SourceError(
+        "the shape of its input is unknown",
+        where=source.name,
+        todo="give --input name=1x3x224x224:float32 or --preprocessing FILE",
+    )
 
 
 def sizes(shape: tuple[int | str, ...]) -> str:
-    """Return a shape as people write it: 1x3x224x224."""
-    return "x".join(str(size) for size in shape)
+    """Return a shape as people write it: 1x3x224x224; a scalar has none."""
+    return "x".join(str(size) for size in shape) or "scalar"
 
 
 def model_line(text: str) -> str:
@@ -75,34 +104,35 @@ def model_line(text: str) -> str:
     return f"{own[-1][0]}:{own[-1][1]}" if own else ""
 
 
-def _capture_module(source: ModuleSource, wanted: TensorSpec | None, tensor: Tensor) -> Captured:
-    if wanted is None:
-        raise SourceError(
-            "the shape of its input is unknown",
-            where=source.name,
-            todo="give --input name=1x3x224x224:float32 or --preprocessing FILE",
-        )
-    _check_input(tensor, wanted, source.name)
-    answers = _forward(source, tensor)
+def _capture_module(
+    source: ModuleSource,
+    wanted: tuple[TensorSpec, ...],
+    tensors: Sequence[Tensor],
+    dynamic: Mapping[str, tuple[int, int]],
+) -> Captured:
+    _check_inputs(tensors, wanted, source.name)
+    answers = _forward(source, tensors)
     return Captured(
         source=source,
-        input=wanted,
+        inputs=wanted,
         outputs=_output_names(len(answers)),
         reference=lambda x: _forward(source, x),
-        program=_export(source, tensor),
+        program=source.program or _export(source, wanted, tensors, dynamic),
+        dynamic=dynamic,
     )
 
 
-def _forward(source: ModuleSource, tensor: Tensor) -> list[Tensor]:
+def _forward(source: ModuleSource, tensors: Sequence[Tensor]) -> list[Tensor]:
     torch = need("torch")
     try:
         with torch.inference_mode():
-            answer = source.module(torch.from_numpy(tensor))
+            answer = source.module(*(torch.from_numpy(np.array(tensor)) for tensor in tensors))
     except Exception as error:
         trace = "".join(traceback.format_exception(error))
+        given = ", ".join(f"{sizes(t.shape)} {t.dtype.name}" for t in tensors)
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise SourceError(
-            f"forward fails on an input of {sizes(tensor.shape)} {tensor.dtype.name} "
-            f"({str(error).strip().splitlines()[0]})",
+            f"forward fails on an input of {given} ({reason})",
             where=model_line(trace) or source.name,
             todo="check --input and the preprocessing",
         ) from error
@@ -116,11 +146,29 @@ def _forward(source: ModuleSource, tensor: Tensor) -> list[Tensor]:
     return [np.array(o.numpy()) for o in outputs]
 
 
-def _export(source: ModuleSource, tensor: Tensor) -> Any:  # noqa: ANN401 (torch)
+def _export(
+    source: ModuleSource,
+    wanted: tuple[TensorSpec, ...],
+    tensors: Sequence[Tensor],
+    dynamic: Mapping[str, tuple[int, int]],
+) -> Any:  # noqa: ANN401 (torch)
     torch = need("torch")
+    dims = {n: torch.export.Dim(n, min=low, max=high) for n, (low, high) in dynamic.items()}
+    shapes = tuple(
+        {axis: dims[size] for axis, size in enumerate(spec.shape) if isinstance(size, str)}
+        for spec in wanted
+    )
+    # A size of 1 would be taken for a constant.
+    tracing = [
+        stretched([t], spec, {n: max(2, low) for n, (low, _) in dynamic.items()})
+        for t, spec in zip(tensors, wanted, strict=True)
+    ]
+    given = tuple(torch.from_numpy(np.array(tensor)) for tensor in tracing)
     try:
         with quiet_python(), torch.no_grad():
-            return torch.export.export(source.module, (torch.from_numpy(tensor),))
+            return torch.export.export(
+                source.module, given, dynamic_shapes=shapes if dims else None
+            )
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise SourceError(
@@ -130,36 +178,50 @@ def _export(source: ModuleSource, tensor: Tensor) -> Any:  # noqa: ANN401 (torch
         ) from error
 
 
-def _capture_onnx(source: OnnxSource, wanted: TensorSpec | None, tensor: Tensor) -> Captured:
+def stretched(rows: Sequence[Tensor], spec: TensorSpec, wanted: Mapping[str, int]) -> Tensor:
+    """Return one input with its named axes filled to other sizes, going round the given rows."""
+    tensor = rows[0]
+    for axis, size in enumerate(spec.shape):
+        if isinstance(size, str) and size in wanted:
+            source = np.concatenate(rows, axis=axis) if len(rows) > 1 else tensor
+            tensor = np.take(source, np.arange(wanted[size]) % source.shape[axis], axis=axis)
+            rows = [tensor]
+    return np.ascontiguousarray(tensor) if tensor.ndim else tensor
+
+
+def _capture_onnx(
+    source: OnnxSource, wanted: tuple[TensorSpec, ...], tensors: Sequence[Tensor]
+) -> Captured:
     session = _open(source)
-    if len(session.inputs) != 1:
-        names = ", ".join(i.name for i in session.inputs)
-        raise SourceError(
-            f"has {len(session.inputs)} inputs ({names}); models with one are converted",
-            where=str(source.path),
-        )
-    own = session.inputs[0]
-    for spec in [own] if wanted is None else [own, wanted]:
-        _check_input(tensor, spec, str(source.path))
+    for specs in [session.inputs, wanted] if wanted else [session.inputs]:
+        _check_inputs(tensors, specs, str(source.path))
     return Captured(
         source=source,
-        input=TensorSpec(name=own.name, shape=tensor.shape, dtype=own.dtype),
+        inputs=tuple(
+            TensorSpec(name=own.name, shape=tensor.shape, dtype=own.dtype)
+            for own, tensor in zip(session.inputs, tensors, strict=True)
+        ),
         outputs=tuple(o.name for o in session.outputs),
-        reference=lambda x: session.run([x]),
+        reference=session.run,
         program=None,
     )
 
 
 def _open(source: OnnxSource) -> Session:
-    _check_operators(source.path)
+    check_operators(source.path)
     try:
         return open_session(Path(source.path), ModelFormat.ONNX)
     except RuntimeFailedError as error:
         raise SourceError(error.what, where=error.where) from error
 
 
-def _check_operators(path: Path) -> None:
-    """Refuse operators of other makers, which need a library beside the runtime."""
+def check_operators(path: Path) -> None:
+    """Refuse an ONNX file that is none, or with operators that need a library beside the runtime.
+
+    Raises:
+        SourceError: It is no ONNX file.
+        TargetError: It has operators of other makers; the message names them.
+    """
     try:
         model = need("onnx").load(path, load_external_data=False)
     except (OSError, ValueError) as error:
@@ -168,26 +230,37 @@ def _check_operators(path: Path) -> None:
         if type(error).__name__ != "DecodeError":
             raise
         raise SourceError("is no ONNX file", where=str(path)) from error
-    custom = {f"{n.domain}:{n.op_type}" for n in model.graph.node if n.domain not in _KNOWN_DOMAINS}
+    own = {function.domain for function in model.functions}
+    custom = {
+        f"{n.domain}:{n.op_type}" for n in model.graph.node if n.domain not in _KNOWN_DOMAINS | own
+    }
     if custom:
         raise TargetError(
             f"no target can express the operator {', '.join(sorted(custom))}", where=str(path)
         )
 
 
-def _check_input(tensor: Tensor, spec: TensorSpec, where: str) -> None:
-    """Compare a prepared sample with an input; named dimensions take any size."""
-    same = len(tensor.shape) == len(spec.shape) and all(
-        isinstance(size, str) or size == have
-        for size, have in zip(spec.shape, tensor.shape, strict=False)
-    )
-    if not same or tensor.dtype.name != spec.dtype:
+def _check_inputs(tensors: Sequence[Tensor], specs: tuple[TensorSpec, ...], where: str) -> None:
+    """Compare a prepared sample with the inputs; named dimensions take any size."""
+    if len(tensors) != len(specs):
+        names = ", ".join(spec.name for spec in specs)
         raise SourceError(
-            f"takes {spec.name}={sizes(spec.shape)}:{spec.dtype}, "
-            f"a prepared sample is {sizes(tensor.shape)}:{tensor.dtype.name}",
+            f"has {len(specs)} inputs ({names}), {len(tensors)} are given",
             where=where,
-            todo="check --input and the preprocessing",
+            todo="give one --input for each, in order",
         )
+    for tensor, spec in zip(tensors, specs, strict=True):
+        same = len(tensor.shape) == len(spec.shape) and all(
+            isinstance(size, str) or size == have
+            for size, have in zip(spec.shape, tensor.shape, strict=True)
+        )
+        if not same or tensor.dtype.name != spec.dtype:
+            raise SourceError(
+                f"takes {spec.name}={sizes(spec.shape)}:{spec.dtype}, "
+                f"a prepared sample is {sizes(tensor.shape)}:{tensor.dtype.name}",
+                where=where,
+                todo="check --input and the preprocessing",
+            )
 
 
 def _output_names(count: int) -> tuple[str, ...]:

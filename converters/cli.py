@@ -1,4 +1,4 @@
-"""The commands `edgekit convert` and `edgekit inspect`: parse, one call, print.
+"""The commands `edgekit convert`, `package` and `inspect`: parse, one call, print.
 
 Importing this module is cheap: the libraries that convert are imported when a command runs.
 """
@@ -17,22 +17,34 @@ _TARGETS = "onnx-fp32,onnx-int8,tflite-int8"
 
 
 def convert(
-    source: Annotated[str, typer.Argument(help="Factory package.module:function, or a .onnx file")],
+    source: Annotated[str, typer.Argument(help="package.module:function, .onnx or .pt2")],
     *,
-    evaluation: Annotated[Path, typer.Option(help="Held-out .npz: images and labels")],
+    evaluation: Annotated[
+        Path, typer.Option(help="Held-out .npz (images, labels), folder or video")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the bundles and report.json")],
     model: Annotated[str, typer.Option(help="Name of the model")],
     version: Annotated[str, typer.Option(help="Version of the release")],
     calibration: Annotated[
-        Path | None, typer.Option(help=".npz with images for int8 ranges, 32 at least")
+        Path | None, typer.Option(help="32 samples at least, for int8 ranges: as --evaluation")
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="state_dict for the module: .pt or .safetensors")
     ] = None,
     target: Annotated[str, typer.Option(help="Variants to make, by commas")] = _TARGETS,
     input_: Annotated[
-        str, typer.Option("--input", help="name=1x3x224x224:float32; else by the preprocessing")
-    ] = "",
+        list[str] | None,
+        typer.Option("--input", help="name=1x3x224x224:float32, one for each; else derived"),
+    ] = None,
+    dynamic: Annotated[
+        list[str] | None, typer.Option(help="batch=1..8 for a size named in --input")
+    ] = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help="input=output: state fed back between inferences")
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="top1, top5, f1, mae, psnr, agreement, parity, module:function")
+    ] = "top1",
     preprocessing: Annotated[str, typer.Option(help="JSON or YAML file, or JSON in place")] = "",
     labels: Annotated[str, typer.Option(help="Class names by commas, or a file of lines")] = "",
     golden: Annotated[int, typer.Option(help="Golden samples in each bundle", min=1)] = 16,
@@ -52,13 +64,61 @@ def convert(
         out=out,
         calibration=calibration,
         weights=weights,
-        input=p.parse_input(input_) if input_ else None,
+        inputs=tuple(p.parse_input(text) for text in input_ or ()),
+        dynamic=dict(p.parse_dynamic(text) for text in dynamic or ()),
+        state=tuple(p.parse_state(text) for text in state or ()),
+        metric=metric,
         preprocessing=p.read_preprocessing(preprocessing) if preprocessing else None,
         labels=p.read_labels(labels) if labels else (),
         golden_count=golden,
         threads=threads,
     )
     report = show.convert_with_progress(conversion)
+    typer.echo(codec.encode(report)) if as_json else show.print_report(report, out)
+
+
+def package(
+    model_file: Annotated[Path, typer.Argument(help="A .onnx or .tflite file")],
+    *,
+    evaluation: Annotated[Path, typer.Option(help="Held-out .npz (images, labels), folder, video")],
+    out: Annotated[Path, typer.Option(help="Folder for the bundle and report.json")],
+    model: Annotated[str, typer.Option(help="Name of the model")],
+    version: Annotated[str, typer.Option(help="Version of the release")],
+    variant: Annotated[str, typer.Option(help="Name; else format and precision")] = "auto",
+    reference: Annotated[
+        str, typer.Option(help="Source that it must agree with: factory, .onnx or .pt2")
+    ] = "",
+    weights: Annotated[Path | None, typer.Option(help="state_dict for the reference")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help="input=output: state fed back between inferences")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="As for convert")] = "top1",
+    preprocessing: Annotated[str, typer.Option(help="JSON or YAML file, or JSON in place")] = "",
+    labels: Annotated[str, typer.Option(help="Class names by commas, or a file of lines")] = "",
+    golden: Annotated[int, typer.Option(help="Golden samples in the bundle", min=1)] = 16,
+    threads: Annotated[int, typer.Option(help="Threads while proving and measuring", min=1)] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
+) -> None:
+    """Prove and bundle a ready-made or vendor-compiled model file without converting it."""
+    from converters import plan as p
+    from converters import show
+
+    given = p.ConversionPlan(
+        source=str(model_file),
+        model=model,
+        version=version,
+        variants=(variant,),
+        evaluation=evaluation,
+        out=out,
+        weights=weights,
+        state=tuple(p.parse_state(text) for text in state or ()),
+        metric=metric,
+        preprocessing=p.read_preprocessing(preprocessing) if preprocessing else None,
+        labels=p.read_labels(labels) if labels else (),
+        golden_count=golden,
+        threads=threads,
+    )
+    report = show.package_with_progress(given, reference)
     typer.echo(codec.encode(report)) if as_json else show.print_report(report, out)
 
 

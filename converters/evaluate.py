@@ -1,23 +1,28 @@
-"""The proof: compares answers with the reference's, measures accuracy, picks golden samples.
+"""The proof: compares answers with the reference's and picks golden samples.
 
 Everything but `answers_of` is arithmetic on arrays of answers, [N, ...] for each output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
+from converters.metrics import Answers, Metric, top1
 from converters.quantize.recipes import Limits
 from converters.samples import Samples
 from edgekit.errors import DataError, ProofError
+from edgekit.golden import stacked
 from edgekit.manifest import Preprocessing
 from edgekit.runtime.base import Tensor
 
-Answers: TypeAlias = tuple[Tensor, ...]
+Run: TypeAlias = Callable[[list[Tensor]], list[Tensor]]
+Feedback: TypeAlias = Mapping[int, int]
+"""Index of an input that holds state -> index of the output that it is next time."""
+SEQUENCE = "sequence"
 MAX_SQNR_DB = 200.0
 
 
@@ -29,7 +34,8 @@ class Parity:
         max_abs_diff: Largest absolute difference of an element.
         relative_diff: That, over the largest magnitude of its output.
         sqnr_db: Signal to quantization noise ratio, dB, at most 200.
-        agreement: Share of samples with the same top class in the first output, in [0, 1].
+        agreement: Share of samples with the same top class in the first output, in [0, 1]; 1 where
+            the first output is not one score a class.
     """
 
     max_abs_diff: float
@@ -39,25 +45,49 @@ class Parity:
 
 
 def answers_of(
-    run: Callable[[Tensor], list[Tensor]],
+    run: Run,
     samples: Samples,
     preprocessing: Preprocessing | None,
     advance: Callable[[int, int], None],
+    *,
+    feedback: Feedback | None = None,
 ) -> Answers:
-    """Compute the answers to every sample, one after the other."""
-    rows = []
+    """Compute the answers to every sample, one after the other.
+
+    State goes from each answer into the next question, so that an error may grow as it would on a
+    device. It starts anew where the samples' array "sequence" changes.
+    """
+    rows: list[list[Tensor]] = []
+    starts = _starts(samples)
     for index in range(len(samples)):
-        rows.append(run(samples.tensor(index, preprocessing)))
+        tensors = samples.tensors(index, preprocessing)
+        if feedback and index not in starts:
+            for taken, given in feedback.items():
+                tensors[taken] = rows[-1][given]
+        rows.append(run(tensors))
         advance(index + 1, len(samples))
-    return tuple(np.concatenate(column) for column in zip(*rows, strict=True))
+    return tuple(stacked(column) for column in zip(*rows, strict=True))
 
 
-def check_reference(answers: Answers, samples: Samples, labels: Sequence[str]) -> None:
+def with_states(samples: Samples, answers: Answers, feedback: Feedback) -> Samples:
+    """Return the samples with the states that led to these answers as ordinary inputs."""
+    starts = _starts(samples)
+    arrays = dict(samples.arrays)
+    for taken, given in feedback.items():
+        name = samples.further[taken - 1]
+        first = np.asarray(arrays[name])
+        states = answers[given].reshape(first.shape)
+        arrays[name] = np.stack(
+            [first[i] if i in starts else states[i - 1] for i in range(len(samples))]
+        )
+    return replace(samples, arrays=arrays)
+
+
+def check_varying(answers: Answers, samples: Samples) -> None:
     """Refuse a reference whose answers cannot prove anything.
 
     Raises:
         ProofError: Values that are not finite, or answers that do not vary over the samples.
-        DataError: The first output is not one score a class, or classes and labels do not match.
     """
     for index, answer in enumerate(answers):
         if not np.isfinite(answer).all():
@@ -70,11 +100,42 @@ def check_reference(answers: Answers, samples: Samples, labels: Sequence[str]) -
                 where=samples.where,
                 todo="check the weights and the preprocessing",
             )
-    _check_classes(answers[0], samples, labels)
 
 
-def compare(reference: Answers, answers: Answers, *, where: str) -> Parity:
+def check_classes(metric: Metric, scores: Tensor, samples: Samples, labels: Sequence[str]) -> None:
+    """Refuse classes that do not match what is true or what they are called.
+
+    Raises:
+        DataError: The first output is not one score a class, or there are other labels.
+    """
+    if not metric.classes:
+        return
+    if scores.ndim != 2:
+        raise DataError(
+            f"{metric.name} needs one score a class, the first output is {list(scores.shape[1:])}",
+            where=samples.where,
+            todo="choose another --metric",
+        )
+    classes = scores.shape[1]
+    if labels and len(labels) != classes:
+        raise DataError(
+            f"{len(labels)} labels for {classes} classes", todo="give one label a class"
+        )
+    highest = -1 if samples.labels is None else int(samples.labels.max())
+    if highest >= classes:
+        raise DataError(
+            f"label {highest} is beyond the model's {classes} classes", where=samples.where
+        )
+
+
+def compare(reference: Answers, answers: Answers, *, where: str, classes: bool = True) -> Parity:
     """Return the worst difference over all outputs.
+
+    Args:
+        reference: The source's answers.
+        answers: The variant's.
+        where: The variant, for messages.
+        classes: Whether the first output is one score a class.
 
     Raises:
         ProofError: Other shapes than the reference's, or values that are not finite.
@@ -95,7 +156,7 @@ def compare(reference: Answers, answers: Answers, *, where: str) -> Parity:
         max_abs_diff=max(diffs),
         relative_diff=max(d / size for d, size in zip(diffs, sizes, strict=True)),
         sqnr_db=min(sqnr_db(a, b) for a, b in pairs),
-        agreement=float(np.mean(top1(reference[0]) == top1(answers[0]))),
+        agreement=float(np.mean(top1(reference[0]) == top1(answers[0]))) if classes else 1.0,
     )
 
 
@@ -106,17 +167,6 @@ def sqnr_db(signal: Tensor, noisy: Tensor) -> float:
     if noise == 0.0:
         return MAX_SQNR_DB
     return min(MAX_SQNR_DB, 10 * float(np.log10(max(power, 1e-300) / noise)))
-
-
-def top1(scores: Tensor) -> Tensor:
-    """Return the class of the highest score for each sample, [N]; of equal ones the first."""
-    winners: Tensor = np.argmax(scores.reshape(len(scores), -1), axis=1)
-    return winners
-
-
-def accuracy(scores: Tensor, labels: Tensor) -> float:
-    """Return the share of samples whose top class is their label, in [0, 1]."""
-    return float(np.mean(top1(scores) == labels))
 
 
 def check_parity(parity: Parity, limits: Limits, *, where: str) -> None:
@@ -173,22 +223,12 @@ def _round_robin(classes: Tensor, order: Sequence[int]) -> list[int]:
     return [index for _, index in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def _check_classes(scores: Tensor, samples: Samples, labels: Sequence[str]) -> None:
-    if scores.ndim != 2:
-        raise DataError(
-            f"accuracy needs one score a class, the first output is {list(scores.shape[1:])}",
-            where=samples.where,
-        )
-    classes = scores.shape[1]
-    if labels and len(labels) != classes:
-        raise DataError(
-            f"{len(labels)} labels for {classes} classes", todo="give one label a class"
-        )
-    highest = int(samples.labelled().max())
-    if highest >= classes:
-        raise DataError(
-            f"label {highest} is beyond the model's {classes} classes", where=samples.where
-        )
+def _starts(samples: Samples) -> set[int]:
+    """Return the indices at which state starts anew."""
+    ids = samples.arrays.get(SEQUENCE)
+    if ids is None:
+        return {0}
+    return {0, *(int(i) + 1 for i in np.flatnonzero(np.asarray(ids)[1:] != np.asarray(ids)[:-1]))}
 
 
 def _wide(array: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ BUDGET_S = 3.0
 
 
 def latencies(
-    sessions: Mapping[str, Session], inputs: Sequence[Tensor], *, budget_s: float = BUDGET_S
+    sessions: Mapping[str, Session], inputs: Sequence[list[Tensor]], *, budget_s: float = BUDGET_S
 ) -> dict[str, Summary]:
     """Return the milliseconds of one inference at batch 1, without preprocessing, by variant.
 
@@ -39,6 +39,6 @@ def latencies(
     return {name: summarize(values, unit="ms") for name, values in samples.items()}
 
 
-def _turns(session: Session, inputs: Sequence[Tensor]) -> Callable[[], object]:
+def _turns(session: Session, inputs: Sequence[list[Tensor]]) -> Callable[[], object]:
     turn = itertools.cycle(inputs)
-    return lambda: session.run([next(turn)])
+    return lambda: session.run(next(turn))

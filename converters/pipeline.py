@@ -10,13 +10,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.evaluate import accuracy
 from converters.measure import latencies
 from converters.package import deliver, work_folder
 from converters.plan import ConversionPlan
-from converters.report import REPORT, ConversionReport, SourceReport, VariantReport, slower_notes
+from converters.proof import Checked
+from converters.report import (
+    REPORT,
+    ConversionReport,
+    SourceReport,
+    VariantReport,
+    slower_notes,
+    variant_report,
+)
 from converters.steps import (
-    Checked,
     Prepared,
     Step,
     Watch,
@@ -29,7 +35,6 @@ from converters.steps import (
 from converters.targets import find_variants
 from converters.targets.registry import Variant
 from edgekit import codec
-from edgekit.bench import Summary
 from edgekit.bundle import Bundle
 
 FINISHED = "finished"
@@ -90,38 +95,21 @@ def _reports(
     made: tuple[_Made, ...], prepared: Prepared, plan: ConversionPlan, watch: Watch
 ) -> tuple[VariantReport, ...]:
     watch(plan.model, Step.MEASURE, 0.0)
-    inputs = [prepared.evaluation.tensor(i, plan.preprocessing) for i in prepared.golden]
+    reference = prepared.reference
+    inputs = [reference.samples.tensors(i, plan.preprocessing) for i in reference.golden]
     sessions = {m.bundle.manifest.variant: m.checked.session for m in made}
     measured = latencies(sessions, inputs)
     watch(plan.model, Step.MEASURE, 1.0)
-    return tuple(_variant_report(m, measured[m.bundle.manifest.variant]) for m in made)
+    return tuple(
+        variant_report(m.bundle, m.checked, measured[m.bundle.manifest.variant], m.seconds)
+        for m in made
+    )
 
 
 def _source_report(prepared: Prepared) -> SourceReport:
     return SourceReport(
         name=prepared.captured.source.name,
-        accuracy=accuracy(prepared.reference[0], prepared.evaluation.labelled()),
-        samples=len(prepared.evaluation),
-    )
-
-
-def _variant_report(made: _Made, latency: Summary) -> VariantReport:
-    bundle, checked = made.bundle, made.checked
-    return VariantReport(
-        variant=bundle.manifest.variant,
-        bundle=bundle.path.name,
-        sha256=bundle.sha256,
-        bundle_bytes=bundle.size,
-        model_bytes=bundle.manifest.files[bundle.manifest.file].size,
-        accuracy=checked.accuracy,
-        max_abs_diff=checked.parity.max_abs_diff,
-        sqnr_db=checked.parity.sqnr_db,
-        agreement=checked.parity.agreement,
-        runtime=checked.session.runtime,
-        median_ms=latency.median,
-        median_low_ms=latency.interval.low,
-        median_high_ms=latency.interval.high,
-        p90_ms=latency.p90,
-        runs=latency.count,
-        seconds=made.seconds,
+        accuracy=prepared.reference.accuracy,
+        samples=len(prepared.reference.samples),
+        metric=prepared.reference.metric.name,
     )

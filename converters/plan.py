@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from edgekit import codec
 from edgekit.errors import FormatError, UsageError
 from edgekit.manifest import Layout, Preprocessing, TensorSpec
 
+# A named size has no x in it: that separates sizes.
+_SIZE = r"(?:\d+|[A-Za-wyz_][A-Za-wyz0-9_]*)"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -34,7 +36,10 @@ class ConversionPlan:
         out: Folder for the bundles and report.json.
         calibration: Samples (.npz: images) that ranges are taken from; int8 needs them.
         weights: state_dict for the module that the factory returns.
-        input: The model's input; None derives it from the preprocessing or the ONNX file.
+        inputs: The model's inputs; empty derives them from the preprocessing or the source.
+        dynamic: Smallest and largest size of each named dimension of the inputs.
+        state: Pairs of an input that holds state and the output that it is next time.
+        metric: Measure of accuracy, see `metrics`.
         preprocessing: From a raw sample to the input; None when samples are tensors.
         labels: Class names by index.
         golden_count: Golden samples in each bundle, >= 1.
@@ -49,7 +54,10 @@ class ConversionPlan:
     out: Path
     calibration: Path | None = None
     weights: Path | None = None
-    input: TensorSpec | None = None
+    inputs: tuple[TensorSpec, ...] = ()
+    dynamic: dict[str, tuple[int, int]] = field(default_factory=dict)
+    state: tuple[tuple[str, str], ...] = ()
+    metric: str = "top1"
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] = ()
     golden_count: int = 16
@@ -64,26 +72,60 @@ class ConversionPlan:
                 )
         if not self.variants or len(set(self.variants)) != len(self.variants):
             raise UsageError("no variant is asked for, or one twice", todo="name them in --target")
+        named = {s for spec in self.inputs for s in spec.shape if isinstance(s, str)}
+        if named != set(self.dynamic):
+            raise UsageError(
+                f"sizes without a range, or ranges without a size: "
+                f"{', '.join(sorted(named ^ set(self.dynamic)))}",
+                todo="name a size in --input and give its range with --dynamic batch=1..8",
+            )
         if self.golden_count < 1 or self.threads < 1:
             raise UsageError("the number of golden samples and of threads is at least 1")
 
 
 def parse_input(text: str) -> TensorSpec:
-    """Read "name=1x3x224x224:float32"; the element type may be left out.
+    """Read "name=1x3x224x224:float32"; the element type may be left out, a size may be a name.
 
     Raises:
-        UsageError: Not of that form, a batch other than 1, or an unknown element type.
+        UsageError: Not of that form, an empty axis, or an unknown element type.
     """
-    match = re.fullmatch(r"(\w+)=(\d+(?:x\d+)*)(?::(\w+))?", text)
+    match = re.fullmatch(rf"([\w.:/]+?)=((?:{_SIZE}(?:x{_SIZE})*)?)(?::(\w+))?", text)
     if match is None:
         raise UsageError(
             f"{text!r} is no input", todo="write name=1x3x224x224:float32, as in --input x=1x1x8x8"
         )
     name, sizes, dtype = match.groups()
-    shape = tuple(int(size) for size in sizes.split("x"))
-    if shape[0] != 1 or 0 in shape:
-        raise UsageError(f"{text!r} has a batch other than 1 or an empty axis")
+    if not sizes and not dtype:
+        raise UsageError(f"{text!r} has neither sizes nor an element type")
+    parts = [part for part in sizes.split("x") if part]
+    shape = tuple(int(part) if part.isdigit() else part for part in parts)
+    if 0 in shape:
+        raise UsageError(f"{text!r} has an empty axis")
     return TensorSpec(name=name, shape=shape, dtype=_dtype(dtype or "float32"))
+
+
+def parse_dynamic(text: str) -> tuple[str, tuple[int, int]]:
+    """Read "batch=1..8": a named size, its smallest and its largest value.
+
+    Raises:
+        UsageError: Not of that form, or an empty range.
+    """
+    match = re.fullmatch(rf"({_SIZE})=(\d+)\.\.(\d+)", text)
+    if match is None or not 1 <= int(match[2]) < int(match[3]) or match[1].isdigit():
+        raise UsageError(f"{text!r} is no range of sizes", todo="write batch=1..8")
+    return match[1], (int(match[2]), int(match[3]))
+
+
+def parse_state(text: str) -> tuple[str, str]:
+    """Read "input=output": state that comes out of one inference and goes into the next.
+
+    Raises:
+        UsageError: Not of that form.
+    """
+    given, _, taken = text.partition("=")
+    if not given or not taken:
+        raise UsageError(f"{text!r} names no state", todo="write input=output")
+    return given, taken
 
 
 def input_of(preprocessing: Preprocessing) -> TensorSpec:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from converters.proof import Checked
+from edgekit.bench import Summary
+from edgekit.bundle import Bundle
+
 REPORT = "report.json"
 
 
@@ -14,13 +18,15 @@ class SourceReport:
 
     Attributes:
         name: As the engineer named it.
-        accuracy: Top-1 on the held-out samples, in [0, 1].
+        accuracy: On the held-out samples, by the metric; None for "parity".
         samples: Held-out samples.
+        metric: Measure of accuracy.
     """
 
     name: str
-    accuracy: float
+    accuracy: float | None
     samples: int
+    metric: str = "top1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +39,7 @@ class VariantReport:
         sha256: Digest of the bundle.
         bundle_bytes: Length of the bundle.
         model_bytes: Length of the model file in it.
-        accuracy: Top-1 on the held-out samples, in [0, 1].
+        accuracy: On the held-out samples, by the metric; None for "parity".
         max_abs_diff: Worst difference to the reference.
         sqnr_db: Signal to quantization noise ratio, dB.
         agreement: Share of samples with the reference's answer, in [0, 1].
@@ -51,7 +57,7 @@ class VariantReport:
     sha256: str
     bundle_bytes: int
     model_bytes: int
-    accuracy: float
+    accuracy: float | None
     max_abs_diff: float
     sqnr_db: float
     agreement: float
@@ -85,6 +91,30 @@ class ConversionReport:
     seconds: float
     notes: tuple[str, ...] = ()
     format_version: str = "1.0"
+
+
+def variant_report(
+    bundle: Bundle, checked: Checked, latency: Summary, seconds: float
+) -> VariantReport:
+    """Return what is told about a bundle."""
+    return VariantReport(
+        variant=bundle.manifest.variant,
+        bundle=bundle.path.name,
+        sha256=bundle.sha256,
+        bundle_bytes=bundle.size,
+        model_bytes=bundle.manifest.files[bundle.manifest.file].size,
+        accuracy=checked.accuracy,
+        max_abs_diff=checked.parity.max_abs_diff,
+        sqnr_db=checked.parity.sqnr_db,
+        agreement=checked.parity.agreement,
+        runtime=checked.session.runtime,
+        median_ms=latency.median,
+        median_low_ms=latency.interval.low,
+        median_high_ms=latency.interval.high,
+        p90_ms=latency.p90,
+        runs=latency.count,
+        seconds=seconds,
+    )
 
 
 def slower_notes(variants: Sequence[VariantReport]) -> tuple[str, ...]:

@@ -1,56 +1,74 @@
-"""Reads the images and labels that a conversion is calibrated and proven on.
+"""The samples that a conversion is calibrated and proven on, as values.
 
-It says what is wrong with a file; whether samples suit calibration is said in
-`quantize.calibration`.
+Files are read in `reading`; whether samples suit calibration is said in `quantize.calibration`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import zipfile
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from edgekit.bundle import file_digest
 from edgekit.errors import DataError
 from edgekit.manifest import Preprocessing
 from edgekit.preprocessing import prepare
 from edgekit.runtime.base import Tensor
 
 
+class Images(Protocol):
+    """Raw samples by index, perhaps read from disk when asked for."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, index: int, /) -> Tensor:
+        """Return one raw sample."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """Raw samples along the first axis, with their classes if known.
+    """Raw samples, with their classes and further arrays if known.
 
     Attributes:
-        where: The file, for messages.
-        images: [N, ...], as they come before preprocessing.
-        labels: [N], int64, class indices from 0; None when the file has none.
-        sha256: Digest of the file.
+        where: The file or folder, for messages.
+        images: [N, ...], as they come before preprocessing: the model's first input.
+        labels: [N], int64, class indices from 0; None when there are none.
+        sha256: Digest of what was read.
+        arrays: Other arrays of N rows by name: further inputs, whole tensors each, and "targets".
+        further: Names of the model's inputs after the first, in order.
     """
 
     where: str
-    images: Tensor
+    images: Images
     labels: Tensor | None
     sha256: str
+    arrays: Mapping[str, Tensor] = field(default_factory=dict)
+    further: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def tensor(self, index: int, preprocessing: Preprocessing | None) -> Tensor:
-        """Return one sample as the model's input, batch 1.
+    def tensors(self, index: int, preprocessing: Preprocessing | None) -> list[Tensor]:
+        """Return one sample as the model's inputs, in order; the first has a batch of 1.
 
         Raises:
-            DataError: It does not suit the preprocessing; the message names file and sample.
+            DataError: It does not suit the preprocessing, or an input has no array; the message
+                names file and sample.
         """
         try:
-            return prepare(self.images[index], preprocessing)
+            first = prepare(self.images[index], preprocessing)
         except DataError as error:
             raise DataError(
                 error.what, where=f"{self.where} sample {index}", todo=error.todo
             ) from error
+        return [first, *(np.asarray(self._array(name)[index]) for name in self.further)]
+
+    def further_rows(self, indices: list[int]) -> list[Tensor]:
+        """Return, for each further input, the tensors of some samples, stacked."""
+        return [np.stack([np.asarray(self._array(n)[i]) for i in indices]) for n in self.further]
 
     def labelled(self) -> Tensor:
         """Return the labels.
@@ -62,41 +80,29 @@ class Samples:
             raise DataError(
                 "holds no labels, so no accuracy can be measured on it",
                 where=self.where,
-                todo="add an array named labels with one class index a sample",
+                todo="add an array named labels with one class index a sample, or say --metric "
+                "agreement (classes) or parity (anything else)",
             )
         return self.labels
 
-
-def read_samples(path: Path) -> Samples:
-    """Read an .npz file with an array `images` and perhaps one `labels`.
-
-    Raises:
-        DataError: No such file, no .npz, no `images`, empty, values that are not finite, or
-            labels that do not match.
-    """
-    where = str(path)
-    try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in ("images", "labels") if name in archive}
-        digest = file_digest(path)
-    except OSError as error:
-        raise DataError(f"cannot read ({error.strerror or 'damaged'})", where=where) from error
-    except (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError("is no .npz file of plain arrays", where=where) from error
-    if "images" not in found:
-        raise DataError("has no array named images", where=where)
-    images = found["images"]
-    if images.ndim < 2 or len(images) == 0:
-        raise DataError("holds no samples", where=where)
-    if images.dtype.kind not in "uif" or not np.isfinite(images).all():
-        raise DataError("holds values that are no finite numbers", where=where)
-    labels = _labels(found.get("labels"), len(images), where)
-    return Samples(where=where, images=images, labels=labels, sha256=digest)
+    def _array(self, name: str) -> Tensor:
+        if name not in self.arrays:
+            raise DataError(
+                f"has no array for the input {name}",
+                where=self.where,
+                todo=f"add an array named {name} with one tensor a sample",
+            )
+        return self.arrays[name]
 
 
-def fingerprints(images: Tensor) -> list[bytes]:
+def fingerprints(images: Images) -> list[bytes]:
     """Return one short digest a sample; equal samples have equal ones."""
-    return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
+    return [fingerprint(images[index]) for index in range(len(images))]
+
+
+def fingerprint(image: Tensor) -> bytes:
+    """Return a short digest of a sample."""
+    return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=16).digest()
 
 
 def check_held_out(evaluation: Samples, calibration: Samples) -> None:
@@ -115,15 +121,3 @@ def check_held_out(evaluation: Samples, calibration: Samples) -> None:
             where=evaluation.where,
             todo="evaluate on samples that were held out",
         )
-
-
-def _labels(labels: Tensor | None, count: int, where: str) -> Tensor | None:
-    if labels is None or labels.size == 0:
-        return None
-    if labels.shape != (count,) or labels.dtype.kind not in "ui" or int(labels.min()) < 0:
-        raise DataError(
-            f"labels are {labels.dtype.name} of shape {list(labels.shape)}, not one class index "
-            f"(0, 1, ...) for each of {count} samples",
-            where=where,
-        )
-    return labels.astype(np.int64)

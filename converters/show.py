@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from converters.given import package_given
 from converters.pipeline import convert
 from converters.plan import ConversionPlan
 from converters.quiet import quiet_process
@@ -41,13 +42,23 @@ def convert_with_progress(plan: ConversionPlan) -> ConversionReport:
         return convert(plan, watch)
 
 
+def package_with_progress(plan: ConversionPlan, reference: str) -> ConversionReport:
+    """Package a ready-made file, with progress on standard error and the libraries kept quiet."""
+    with (
+        quiet_process() as descriptor,
+        os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as stream,
+    ):
+        return package_given(plan, reference, _Lines(Console(file=stream)))
+
+
 def print_report(report: ConversionReport, out: Path) -> None:
     """Print one line a variant, the source's accuracy above, what to know about them below."""
     source = report.source
     console = _console()
     table = Table(
         box=box.SIMPLE,
-        title=f"{report.model} {report.version}: {source.name} has {source.accuracy:.2%} "
+        title=f"{report.model} {report.version}: {source.name}, "
+        f"{source.metric} {accuracy_text(source.metric, source.accuracy)} "
         f"on {source.samples} held-out samples",
     )
     table.add_column("variant", no_wrap=True)
@@ -57,7 +68,7 @@ def print_report(report: ConversionReport, out: Path) -> None:
         table.add_row(
             v.variant,
             f"{v.model_bytes / 1024:.1f} KiB",
-            f"{v.accuracy:.2%}",
+            accuracy_text(source.metric, v.accuracy),
             f"{v.max_abs_diff:.2g}",
             f"{v.sqnr_db:.1f} dB",
             f"{v.agreement:.1%}",
@@ -67,6 +78,14 @@ def print_report(report: ConversionReport, out: Path) -> None:
     for note in report.notes:
         console.print(f"note: {note}")
     console.print(f"{len(report.variants)} bundles in {out}, {report.seconds:.1f} s")
+
+
+def accuracy_text(metric: str, value: float | None) -> str:
+    """Return an accuracy as people read it: a share in percent, other measures as they are."""
+    if value is None:
+        return "-"
+    share = metric in {"f1", "agreement"} or metric.startswith("top")
+    return f"{value:.2%}" if share else f"{value:.4g}"
 
 
 def print_bundle(bundle: Bundle) -> None:
@@ -98,7 +117,8 @@ def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
     yield "labels", ", ".join(m.labels) or "none"
     yield "requires", " or ".join(f"{r.name} >= {r.minimum}" for r in m.requires.runtimes)
     q = m.quality
-    yield "accuracy", f"{q.accuracy:.2%} (source {q.reference_accuracy:.2%}, {q.samples} samples)"
+    got, had = (accuracy_text(q.metric, x) for x in (q.accuracy, q.reference_accuracy))
+    yield "accuracy", f"{q.metric} {got} (source {had}, {q.samples} samples)"
     yield "parity", f"worst {q.max_abs_diff:.2g}, {q.sqnr_db:.1f} dB, agreement {q.agreement:.2%}"
     yield "golden", f"{m.golden.count} samples, tolerance {m.golden.atol:.3g}"
     yield "source", f"{m.lineage.source}, recipe {m.lineage.recipe}"

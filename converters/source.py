@@ -1,4 +1,4 @@
-"""Loads what is to be converted: a module made by a Python factory, or an ONNX file.
+"""Loads what is to be converted: a module made by a Python factory, a program, an ONNX file.
 
 Loading runs the user's factory; nothing else of the source is executed here. Pickles of whole
 objects are never read.
@@ -19,8 +19,11 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from converters.extras import need
+from converters.quiet import quiet_python
+from converters.weights import TORCHSCRIPT_TODO, check_finite, is_torchscript, load_weights
 from edgekit.bundle import file_digest
 from edgekit.errors import SourceError, UsageError
+from edgekit.manifest import TensorSpec
 
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _TORCH_SUFFIXES = {".pt", ".pth", ".pt2", ".ckpt", ".bin", ".safetensors", ".jit", ".th"}
@@ -34,12 +37,16 @@ class ModuleSource:
         name: As the engineer named it.
         module: The `torch.nn.Module`.
         digests: SHA-256 of the factory's file ("source") and of the parameters ("weights").
+        program: What torch exported earlier (.pt2); None for a factory.
+        inputs: Of such a program, in order.
         packages: Distributions that compute the reference, for the lineage.
     """
 
     name: str
     module: Any
     digests: dict[str, str]
+    program: Any = None
+    inputs: tuple[TensorSpec, ...] = ()
     packages: tuple[str, ...] = ("torch",)
 
 
@@ -67,20 +74,28 @@ def load_source(text: str, weights: Path | None) -> Source:
     """Load a source as a person names it.
 
     Args:
-        text: "package.module:function", found from the current folder too, or a path to .onnx.
+        text: "package.module:function", found from the current folder too, or a path to .onnx
+            or .pt2.
         weights: state_dict for the module; only with a factory.
 
     Raises:
         SourceError: Unknown, does not load, is no module, or the weights do not match.
-        UsageError: Weights with an ONNX file.
+        UsageError: Weights with a file that brings its own.
         MissingExtraError: torch is not installed.
     """
     path = Path(text)
-    if path.suffix.lower() == ".onnx":
+    suffix = path.suffix.lower()
+    if suffix in {".onnx", ".pt2"}:
         if weights is not None:
-            raise UsageError("an ONNX file brings its own weights", todo="leave out --weights")
-        return _onnx(path)
-    if path.suffix.lower() in _TORCH_SUFFIXES:
+            raise UsageError(f"a {suffix} file brings its own weights", todo="leave out --weights")
+        return _onnx(path) if suffix == ".onnx" else _program(path)
+    if suffix in _TORCH_SUFFIXES:
+        if is_torchscript(path):
+            raise SourceError(
+                "is TorchScript, which torch cannot capture whole again",
+                where=text,
+                todo=TORCHSCRIPT_TODO,
+            )
         raise SourceError(
             "holds weights, or an object that would have to be unpickled, and no module",
             where=text,
@@ -88,7 +103,7 @@ def load_source(text: str, weights: Path | None) -> Source:
         )
     if not _FACTORY.fullmatch(text):
         raise SourceError(
-            "is no source", where=text, todo="name package.module:function or a .onnx file"
+            "is no source", where=text, todo="name package.module:function, a .onnx or a .pt2 file"
         )
     return _module(text, weights)
 
@@ -101,6 +116,44 @@ def _onnx(path: Path) -> OnnxSource:
     return OnnxSource(name=path.name, path=path, digests={"source": digest})
 
 
+def _program(path: Path) -> ModuleSource:
+    torch = need("torch")
+    try:
+        digest = file_digest(path)
+        with quiet_python():
+            program = torch.export.load(path)
+    except OSError as error:
+        raise SourceError(f"cannot read ({error.strerror or error})", where=str(path)) from error
+    except Exception as error:
+        raise SourceError(
+            "is no exported program that this torch reads",
+            where=str(path),
+            todo="write it with torch.export.save, with the same torch or an older one",
+        ) from error
+    check_finite(program.state_dict, str(path))
+    return ModuleSource(
+        name=path.name,
+        module=program.module(),
+        digests={"source": digest},
+        program=program,
+        inputs=_program_inputs(program),
+    )
+
+
+def _program_inputs(program: Any) -> tuple[TensorSpec, ...]:  # noqa: ANN401 (torch)
+    """Return the inputs that the user gives; sizes that may vary are names."""
+    given = set(program.graph_signature.user_inputs)
+    values = {n.name: n.meta["val"] for n in program.graph.nodes if n.name in given}
+    return tuple(
+        TensorSpec(
+            name=name,
+            shape=tuple(size if isinstance(size, int) else str(size) for size in value.shape),
+            dtype=str(value.dtype).removeprefix("torch."),
+        )
+        for name, value in values.items()
+    )
+
+
 def _module(text: str, weights: Path | None) -> ModuleSource:
     torch = need("torch")
     factory = _factory(text)
@@ -111,8 +164,8 @@ def _module(text: str, weights: Path | None) -> ModuleSource:
     if type(module).forward is torch.nn.Module.forward:
         raise SourceError(f"{type(module).__name__} has no forward", where=text)
     if weights is not None:
-        _load_weights(module, weights)
-    _check_finite(module.state_dict(), str(weights or text))
+        load_weights(module, weights)
+    check_finite(module.state_dict(), str(weights or text))
     module.eval()
     digests = {"source": _code_digest(factory), "weights": _state_digest(module.state_dict())}
     return ModuleSource(name=text, module=module, digests=digests)
@@ -159,70 +212,6 @@ def _failure(what: str, error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     message = (str(error).strip() or type(error).__name__).splitlines()[0]
     return f"{what} ({type(error).__name__}: {message}, {Path(last.filename).name}:{last.lineno})"
-
-
-def _load_weights(module: Any, path: Path) -> None:  # noqa: ANN401 (torch)
-    given = _without_prefix(_read_weights(path))
-    wanted = module.state_dict()
-    problems = [
-        *_listed("missing", sorted(set(wanted) - set(given))),
-        *_listed("unexpected", sorted(set(given) - set(wanted))),
-        *_listed("of another shape", _misshapen(given, wanted)),
-    ]
-    if problems:
-        raise SourceError(
-            f"the weights do not match {type(module).__name__}: {', '.join(problems)}",
-            where=str(path),
-        )
-    module.load_state_dict(given)
-
-
-def _misshapen(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{key} {list(given[key].shape)} for {list(wanted[key].shape)}"
-        for key in sorted(set(given) & set(wanted))
-        if given[key].shape != wanted[key].shape
-    ]
-
-
-def _read_weights(path: Path) -> dict[str, Any]:
-    torch = need("torch")
-    try:
-        if path.suffix == ".safetensors":
-            loaded = need("safetensors.torch").load_file(path)
-        else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise SourceError(f"cannot read ({error.strerror})", where=str(path)) from error
-    except Exception as error:
-        raise SourceError(
-            "holds no plain weights (objects are not unpickled)",
-            where=str(path),
-            todo="save it with torch.save(module.state_dict(), path)",
-        ) from error
-    inner = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else None
-    if not inner or not all(isinstance(value, torch.Tensor) for value in inner.values()):
-        raise SourceError("holds no state_dict", where=str(path))
-    return dict(inner)
-
-
-def _without_prefix(state: dict[str, Any]) -> dict[str, Any]:
-    """Drop "module.", which data-parallel training puts before every key."""
-    if all(key.startswith("module.") for key in state):
-        return {key.removeprefix("module."): value for key, value in state.items()}
-    return state
-
-
-def _check_finite(state: Mapping[str, Any], where: str) -> None:
-    torch = need("torch")
-    for key, value in state.items():
-        if not torch.isfinite(value).all():
-            raise SourceError(f"the weights {key} hold values that are not finite", where=where)
-
-
-def _listed(what: str, keys: list[str]) -> list[str]:
-    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-    return [f"{what} {', '.join(keys[:3])}{more}"] if keys else []
 
 
 def _state_digest(state: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 | step     | requires                              | ensures                             |
 |----------|---------------------------------------|-------------------------------------|
-| capture  | a source that loads, labelled samples | a reference whose answers vary      |
+| capture  | a source that loads, held-out samples | a reference whose answers vary      |
 | lower    | a captured source                     | one float model file a target       |
 | quantize | a float file, guarded calibration     | a file of the recipe's precision    |
 | check    | a model file that a runtime opens     | parity, accuracy and golden samples |
@@ -19,30 +19,24 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
 
-from converters.capture import Captured, capture
-from converters.evaluate import (
-    Answers,
-    Parity,
-    accuracy,
-    answers_of,
-    check_parity,
-    check_reference,
-    choose_golden,
-    compare,
-    golden_tolerance,
-)
+from converters.capture import Captured, capture, known_inputs
+from converters.dynamic import check_sizes
+from converters.evaluate import answers_of, with_states
+from converters.metrics import find_metric
 from converters.package import tool_versions, write_variant
 from converters.plan import ConversionPlan, input_of
+from converters.proof import Checked, Reference, bind_inputs, feedback_of, prove, quality_of, refer
 from converters.quantize import Calibration, calibrate_on
-from converters.samples import Samples, check_held_out, read_samples
+from converters.reading import read_samples
+from converters.samples import Samples, check_held_out
 from converters.source import load_source
 from converters.targets.registry import Variant
-from edgekit.bundle import Bundle
+from edgekit.bundle import SEVERAL_INPUTS, Bundle
 from edgekit.device import Requirements
 from edgekit.errors import DataError
-from edgekit.golden import GoldenSamples, check_golden, compute_golden, read_golden
-from edgekit.manifest import GoldenSpec, Lineage, Manifest, Quality
-from edgekit.runtime import Session, open_session
+from edgekit.golden import check_golden, read_golden
+from edgekit.manifest import Lineage, Manifest
+from edgekit.runtime import open_session
 
 
 class Step(StrEnum):
@@ -66,68 +60,60 @@ class Prepared:
 
     Attributes:
         captured: The source, traced.
-        evaluation: Held-out samples with labels.
         calibration: Samples for ranges; None when no variant needs them.
         reference: The source's answers to the held-out samples.
-        golden: Indices of the golden samples among them.
     """
 
     captured: Captured
-    evaluation: Samples
     calibration: Calibration | None
-    reference: Answers
-    golden: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """Ensured by check.
-
-    Attributes:
-        session: The variant, loaded.
-        model: Its file.
-        parity: Against the reference.
-        accuracy: Top-1 on the held-out samples, in [0, 1].
-        golden: Golden samples with this variant's answers, recomputed once.
-        spec: How they are compared.
-    """
-
-    session: Session
-    model: Path
-    parity: Parity
-    accuracy: float
-    golden: GoldenSamples
-    spec: GoldenSpec
+    reference: Reference
 
 
 def capture_source(plan: ConversionPlan, variants: tuple[Variant, ...], watch: Watch) -> Prepared:
     """Load the samples and the source, trace it and let it answer: the step `capture`."""
     watch(plan.model, Step.CAPTURE, 0.0)
     evaluation = read_samples(plan.evaluation)
-    evaluation.labelled()
-    calibration = _calibration(plan, variants, evaluation)
+    find_metric(plan.metric, evaluation)
+    calibration = _calibration_samples(plan, variants, evaluation)
     source = load_source(plan.source, plan.weights)
-    wanted = plan.input or (input_of(plan.preprocessing) if plan.preprocessing else None)
-    captured = capture(source, wanted, evaluation.tensor(0, plan.preprocessing))
-    reference = answers_of(
+    derived = (input_of(plan.preprocessing),) if plan.preprocessing else ()
+    wanted = plan.inputs or derived
+    states = dict(plan.state)
+    inputs = known_inputs(source, wanted)
+    evaluation = bind_inputs(evaluation, inputs, states)
+    first = evaluation.tensors(0, plan.preprocessing)
+    captured = capture(source, wanted or inputs, first, dynamic=plan.dynamic)
+    feedback = feedback_of(captured.inputs, captured.outputs, states)
+    reference = refer(
         captured.reference,
         evaluation,
-        plan.preprocessing,
+        plan,
         lambda done, total: watch(plan.model, Step.CAPTURE, done / total),
+        feedback=feedback,
     )
-    check_reference(reference, evaluation, plan.labels)
+    guarded = None
+    if calibration is not None:
+        calibration = bind_inputs(calibration, inputs, states)
+        if feedback:
+            told = answers_of(
+                captured.reference, calibration, plan.preprocessing, _quietly, feedback=feedback
+            )
+            calibration = with_states(calibration, told, feedback)
+        guarded = calibrate_on(calibration, plan.preprocessing, _quietly)
     return Prepared(
         captured=captured,
-        evaluation=evaluation,
-        calibration=calibration,
+        calibration=guarded,
         reference=reference,
-        golden=tuple(choose_golden(reference[0], plan.golden_count)),
     )
 
 
-def _calibration(
+def _quietly(_done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
+def _calibration_samples(
     plan: ConversionPlan, variants: tuple[Variant, ...], evaluation: Samples
-) -> Calibration | None:
+) -> Samples | None:
     needing = [v.name for v in variants if v.recipe.calibrated]
     if not needing:
         return None
@@ -137,7 +123,7 @@ def _calibration(
         )
     samples = read_samples(plan.calibration)
     check_held_out(evaluation, samples)
-    return calibrate_on(samples, plan.preprocessing, lambda _done, _total: None)
+    return samples
 
 
 def lower(variant: Variant, prepared: Prepared, work: Path) -> Path:
@@ -166,31 +152,32 @@ def quantize(
 def check(
     variant: Variant, prepared: Prepared, plan: ConversionPlan, model: Path, watch: Watch
 ) -> Checked:
-    """Prove a model file on the held-out samples.
+    """Prove a model file on the held-out samples, and at the ends of sizes that vary.
 
     Raises:
-        ProofError: It does not compute what the source computes, or not twice the same.
+        ProofError: It does not compute what the source computes.
     """
     session = open_session(model, variant.target.format, threads=plan.threads)
-    answers = answers_of(
-        lambda x: session.run([x]),
-        prepared.evaluation,
-        plan.preprocessing,
-        lambda done, total: watch(variant.name, Step.CHECK, done / total),
+    limits = variant.recipe.limits
+    checked = prove(
+        session,
+        model,
+        prepared.reference,
+        plan,
+        limits=limits,
+        where=variant.name,
+        advance=lambda done, total: watch(variant.name, Step.CHECK, done / total),
     )
-    parity = compare(prepared.reference, answers, where=variant.name)
-    check_parity(parity, variant.recipe.limits, where=variant.name)
-    raw = [prepared.evaluation.images[i] for i in prepared.golden]
-    return Checked(
-        session=session,
-        model=model,
-        parity=parity,
-        accuracy=accuracy(answers[0], prepared.evaluation.labelled()),
-        golden=compute_golden(session, raw, plan.preprocessing),
-        spec=GoldenSpec(
-            count=len(raw), atol=golden_tolerance(prepared.reference, variant.recipe.limits)
-        ),
-    )
+    if prepared.captured.dynamic:
+        check_sizes(
+            prepared.captured,
+            session,
+            prepared.reference.samples,
+            plan,
+            limits=limits,
+            where=variant.name,
+        )
+    return checked
 
 
 def package(
@@ -227,27 +214,15 @@ def _manifest(
             runtimes=target.runtimes(checked.model), preference=recipe.preference
         ),
         golden=checked.spec,
-        quality=_quality(prepared, checked),
+        quality=quality_of(prepared.reference, checked),
         lineage=_lineage(variant, prepared),
-    )
-
-
-def _quality(prepared: Prepared, checked: Checked) -> Quality:
-    labels = prepared.evaluation.labelled()
-    return Quality(
-        metric="top1",
-        samples=len(prepared.evaluation),
-        accuracy=checked.accuracy,
-        reference_accuracy=accuracy(prepared.reference[0], labels),
-        max_abs_diff=checked.parity.max_abs_diff,
-        sqnr_db=checked.parity.sqnr_db,
-        agreement=checked.parity.agreement,
+        features=(SEVERAL_INPUTS,) if checked.golden.further else (),
     )
 
 
 def _lineage(variant: Variant, prepared: Prepared) -> Lineage:
     source = prepared.captured.source
-    digests = {**source.digests, "evaluation": prepared.evaluation.sha256}
+    digests = {**source.digests, "evaluation": prepared.reference.samples.sha256}
     if variant.recipe.calibrated and prepared.calibration is not None:
         digests["calibration"] = prepared.calibration.samples.sha256
     return Lineage(

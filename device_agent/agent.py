@@ -43,9 +43,9 @@ from device_agent.supervisor import Supervisor
 from device_agent.transport import Transport
 from device_agent.uploader import Uploader
 from edgekit import __version__
+from edgekit.durable import forget_unfinished
 from edgekit.errors import ConflictError, EdgeKitError, FormatError, StorageError
 from edgekit.protocol import AGENT_HEADER, Outcome, Reason
-from edgekit.durable import forget_unfinished
 from edgekit.trust.process import ask
 
 logger = logging.getLogger(__name__)

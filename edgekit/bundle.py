@@ -23,7 +23,9 @@ SUFFIX = ".bundle"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 30
 MAX_FILES = 64
-SUPPORTED_FEATURES: frozenset[str] = frozenset()
+SEVERAL_INPUTS = "several-inputs"
+"""Golden samples hold a tensor for each further input of the model."""
+SUPPORTED_FEATURES: frozenset[str] = frozenset({SEVERAL_INPUTS})
 _CHUNK = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o100644 << 16

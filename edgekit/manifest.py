@@ -26,10 +26,16 @@ class ModelFormat(StrEnum):
 
 
 class Precision(StrEnum):
-    """Number format of a variant's weights and activations."""
+    """Number format of a variant's weights and activations.
+
+    "int8-int16" is weights, then activations; "mixed" keeps some layers in a higher precision.
+    """
 
     FP32 = "fp32"
+    FP16 = "fp16"
     INT8 = "int8"
+    INT8_INT16 = "int8-int16"
+    MIXED = "mixed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +101,11 @@ class Quality:
     """What was proven about a variant at conversion, on data that it was not calibrated on.
 
     Attributes:
-        metric: Name of the accuracy measure, such as "top1".
-        samples: Labelled samples that it was measured on.
-        accuracy: Of this variant, in [0, 1].
-        reference_accuracy: Of the source model on the same samples, in [0, 1].
+        metric: Name of the accuracy measure, such as "top1"; "agreement" is the share of answers
+            equal to the source's; "parity" has no accuracy.
+        samples: Samples that it was measured on.
+        accuracy: Of this variant, in [0, 1] unless the metric says otherwise.
+        reference_accuracy: Of the source model on the same samples.
         max_abs_diff: Largest absolute difference of any output element to the source model.
         sqnr_db: Signal to quantization noise ratio of the outputs, dB.
         agreement: Share of samples with the same answer as the source model, in [0, 1].
@@ -106,8 +113,8 @@ class Quality:
 
     metric: str
     samples: int
-    accuracy: float
-    reference_accuracy: float
+    accuracy: float | None
+    reference_accuracy: float | None
     max_abs_diff: float
     sqnr_db: float
     agreement: float

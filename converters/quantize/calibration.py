@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.samples import Samples, fingerprints
+from converters.samples import Samples, fingerprint
 from edgekit.errors import DataError
 from edgekit.manifest import Preprocessing
 from edgekit.runtime.base import Tensor
@@ -30,11 +30,11 @@ class Calibration:
     preprocessing: Preprocessing | None
     advance: Callable[[int, int], None]
 
-    def tensors(self) -> Iterator[Tensor]:
-        """Yield the model's input for one sample after the other, batch 1."""
+    def tensors(self) -> Iterator[list[Tensor]]:
+        """Yield the model's inputs for one sample after the other, in order, batch 1."""
         total = len(self.samples)
         for index in range(total):
-            yield self.samples.tensor(index, self.preprocessing)
+            yield self.samples.tensors(index, self.preprocessing)
             self.advance(index + 1, total)
 
 
@@ -50,12 +50,46 @@ def calibrate_on(
     total = len(samples)
     if total < MIN_SAMPLES:
         raise DataError(f"holds only {total} samples", where=samples.where, todo=_TODO)
-    flat = samples.images.reshape(total, -1)
-    constant = int(np.sum(flat.min(axis=1) == flat.max(axis=1)))
+    constant, random, seen = 0, 0, set()
+    for index in range(total):
+        image = samples.images[index]
+        constant += bool(np.min(image) == np.max(image))
+        random += looks_random(image)
+        seen.add(fingerprint(image))
     _check_rest(total, constant, "constant (every value the same)", samples.where)
-    repeated = total - len(set(fingerprints(samples.images)))
+    _check_rest(total, random, "random numbers (neighbouring values are unrelated)", samples.where)
+    repeated = total - len(seen)
     _check_rest(total, repeated, "repetitions of others", samples.where)
     return Calibration(samples=samples, preprocessing=preprocessing, advance=advance)
+
+
+def looks_random(sample: Tensor) -> bool:
+    """Say whether a sample is noise: neighbours along no axis have anything to do with each other.
+
+    Real images, spectrograms and signals have neighbours that resemble each other. For independent
+    values the correlation of n pairs has a standard deviation of 1/sqrt(n); five of them are
+    allowed, and 0.1 at most. Samples below 256 values, of whole numbers beyond bytes (words,
+    classes) or of one value are never called noise.
+
+    Source: Bartlett 1946, for white noise.
+    """
+    if sample.size < 256 or (sample.dtype.kind in "ui" and sample.dtype.itemsize > 1):
+        return False
+    values = sample.astype(np.float64)
+    axes = [axis for axis in range(values.ndim) if values.shape[axis] >= 8]
+    related = [_neighbours(values, axis) for axis in axes]
+    bound = min(0.1, 5 / float(np.sqrt(sample.size)))
+    return bool(related) and max(related) < bound
+
+
+def _neighbours(values: Tensor, axis: int) -> float:
+    """Return the correlation of neighbours along an axis; 1 where nothing varies."""
+    here = np.delete(values, -1, axis).ravel()
+    there = np.delete(values, 0, axis).ravel()
+    spread = float(here.std() * there.std())
+    if spread == 0.0:
+        return 1.0
+    return float(np.mean((here - here.mean()) * (there - there.mean())) / spread)
 
 
 def _check_rest(total: int, useless: int, what: str, where: str) -> None:

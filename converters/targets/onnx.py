@@ -72,11 +72,20 @@ class OnnxTarget:
 
     def runtimes(self, model: Path) -> tuple[RuntimeRange, ...]:
         """Return the oldest ONNX Runtime that reads the file's opset and version."""
-        opset = _opset(need("onnx").load(model, load_external_data=False))
-        minimum = next((version for known, version in _RUNTIME_OF_OPSET if opset <= known), None)
-        if minimum is None:
-            raise TargetError(f"no known ONNX Runtime reads opset {opset}", where=model.name)
-        return (RuntimeRange(name="onnxruntime", minimum=minimum),)
+        return onnx_runtimes(model)
+
+
+def onnx_runtimes(model: Path) -> tuple[RuntimeRange, ...]:
+    """Return the oldest ONNX Runtime that reads a file's opset.
+
+    Raises:
+        TargetError: None that is known does.
+    """
+    opset = _opset(need("onnx").load(model, load_external_data=False))
+    minimum = next((version for known, version in _RUNTIME_OF_OPSET if opset <= known), None)
+    if minimum is None:
+        raise TargetError(f"no known ONNX Runtime reads opset {opset}", where=model.name)
+    return (RuntimeRange(name="onnxruntime", minimum=minimum),)
 
 
 def _from_program(captured: Captured) -> Any:  # noqa: ANN401 (onnx)
@@ -90,7 +99,7 @@ def _from_program(captured: Captured) -> Any:  # noqa: ANN401 (onnx)
                 dynamo=True,
                 verbose=False,
                 opset_version=_OPSET,
-                input_names=[captured.input.name],
+                input_names=[spec.name for spec in captured.inputs],
                 output_names=list(captured.outputs),
             )
     except OSError:
@@ -146,7 +155,7 @@ def _quantize_static(model: Path, out: Path, calibration: Calibration) -> None:
     quantization.quantize_static(
         model,
         out,
-        _Reader(_input_name(model), calibration),
+        _Reader(_input_names(model), calibration),
         quant_format=quantization.QuantFormat.QDQ,
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
@@ -162,8 +171,8 @@ def _quantize_static(model: Path, out: Path, calibration: Calibration) -> None:
 class _Reader:
     """What `quantize_static` asks for samples, stride by stride; one is prepared at a time."""
 
-    def __init__(self, name: str, calibration: Calibration) -> None:
-        self._name = name
+    def __init__(self, names: list[str], calibration: Calibration) -> None:
+        self._names = names
         self._count = len(calibration.samples)
         self._tensors = calibration.tensors()
         self._left = 0
@@ -180,7 +189,7 @@ class _Reader:
         if self._left == 0:
             return None
         self._left -= 1
-        return {self._name: next(self._tensors)}
+        return dict(zip(self._names, next(self._tensors), strict=True))
 
 
 def _stride(samples: int) -> int:
@@ -188,8 +197,11 @@ def _stride(samples: int) -> int:
     return next(n for n in range(64, 0, -1) if samples % n == 0)
 
 
-def _input_name(model: Path) -> str:
-    return str(need("onnx").load(model, load_external_data=False).graph.input[0].name)
+def _input_names(model: Path) -> list[str]:
+    """Return the inputs that are no weights: old files list those among the inputs."""
+    graph = need("onnx").load(model, load_external_data=False).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    return [str(value.name) for value in graph.input if value.name not in weights]
 
 
 def _strip(model: Any) -> None:  # noqa: ANN401 (onnx)

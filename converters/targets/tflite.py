@@ -38,12 +38,20 @@ class TfliteTarget:
                 where=captured.source.name,
                 todo="name the factory, package.module:function, or leave tflite out",
             )
+        if captured.dynamic:
+            raise TargetError(
+                f"tflite files have fixed sizes, {', '.join(captured.dynamic)} may vary",
+                where=captured.source.name,
+                todo="leave out --dynamic or tflite",
+            )
         torch = need("torch")
-        shape = [int(size) for size in captured.input.shape]
-        sample = torch.zeros(shape, dtype=getattr(torch, captured.input.dtype))
+        samples = tuple(
+            torch.zeros([int(size) for size in spec.shape], dtype=getattr(torch, spec.dtype))
+            for spec in captured.inputs
+        )
         try:
             with quiet_python():
-                converted = need("litert_torch").convert(captured.source.module, (sample,))
+                converted = need("litert_torch").convert(captured.source.module, samples)
                 content = converted.model_content()
         except (EdgeKitError, OSError):
             raise
@@ -99,9 +107,9 @@ def _ranges(content: bytes, how: Any, calibration: Calibration) -> Any:  # noqa:
         num_threads=1,
         qsv_update_func=need("ai_edge_quantizer.utils.qsv_utils").min_max_update,
     )
-    signature, argument = _signature(calibrator)
-    for tensor in calibration.tensors():
-        one: list[dict[str, Tensor]] = [{argument: tensor}]
+    signature, arguments = _signature(calibrator)
+    for tensors in calibration.tensors():
+        one: list[dict[str, Tensor]] = [dict(zip(arguments, tensors, strict=True))]
         calibrator.calibrate({signature: one}, manager)
     return calibrator.get_model_qsvs()
 
@@ -112,9 +120,10 @@ def _quantize(content: bytes, how: Any, ranges: Any) -> bytes:  # noqa: ANN401 (
     return bytes(result.quantized_model)
 
 
-def _signature(calibrator: Any) -> tuple[str, str]:  # noqa: ANN401 (ai-edge-quantizer)
+def _signature(calibrator: Any) -> tuple[str, list[str]]:  # noqa: ANN401 (ai-edge-quantizer)
+    """Return the signature and its arguments; litert-torch numbers them: args_0, args_1, ..."""
     name, ends = next(iter(calibrator.get_signature_list().items()))
-    return str(name), str(ends["inputs"][0])
+    return str(name), sorted((str(end) for end in ends["inputs"]), key=lambda n: (len(n), n))
 
 
 TARGET: Target = TfliteTarget()

@@ -76,8 +76,7 @@ class Engine:
     def warm_up(self) -> None:
         """Run one golden sample, so that the first answer is as fast as the rest."""
         with self._lock, self._watched():
-            sample = self._golden.inputs[0]
-            self.session.run([prepare(sample, self.manifest.preprocessing)])
+            self.session.run(self._golden.tensors(0, self.manifest.preprocessing))
 
     def answer_raw(self, sample: Tensor) -> Answer:
         """Answer a raw sample: preprocessing, inference, postprocessing.

@@ -24,7 +24,6 @@ from edgekit.errors import UsageError
 from edgekit.golden import GoldenSamples, read_golden
 from edgekit.manifest import ModelFormat, Preprocessing, TensorSpec
 from edgekit.postprocessing import classify
-from edgekit.preprocessing import prepare
 from edgekit.runtime import Session, Tensor, runtime_for
 
 _SYNTHETIC_INPUTS = 8
@@ -167,7 +166,7 @@ def query_of(it: Subject, session: Session) -> Query:
 def _tensors(
     golden: GoldenSamples, index: int, preprocessing: Preprocessing | None
 ) -> tuple[Tensor, ...]:
-    return (prepare(golden.inputs[index], preprocessing),)
+    return tuple(golden.tensors(index, preprocessing))
 
 
 def _as_it_is(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -3,6 +3,10 @@
 Both have the same Interpreter. tflite-runtime 2.14 imports beside NumPy 2 and then cannot run, so
 `version` looks at NumPy's version too; dynamic-range int8 files it computes silently wrong, so
 variants state the runtimes that they were proven for.
+
+A file whose ends are scaled integers takes either those integers or real values (float32), which
+are quantized on the way in; what comes out of it are real values. Variables inside a file (LSTM
+states) are reset before each run: state that lasts is an input and an output of the model.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +81,47 @@ class _TfliteSession:
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        return tuple(_spec(d) for d in self._output_details)
+        return tuple(_real_spec(d) for d in self._output_details)
 
     def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         try:
+            self._interpreter.reset_all_variables()
             for detail, tensor in zip(self._input_details, tensors, strict=True):
-                self._interpreter.set_tensor(detail["index"], tensor)
+                self._interpreter.set_tensor(detail["index"], _quantized(tensor, detail))
             self._interpreter.invoke()
-            return [self._interpreter.get_tensor(d["index"]) for d in self._output_details]
+            return [self._real(detail) for detail in self._output_details]
         except (ValueError, RuntimeError) as error:
             raise RuntimeFailedError(
                 f"inference failed ({first_line(error)})", where=self._where
             ) from error
+
+    def _real(self, detail: dict[str, Any]) -> Tensor:
+        answer: Tensor = self._interpreter.get_tensor(detail["index"])
+        scale, zero_point = detail["quantization"]
+        if answer.dtype.kind == "f" or not scale:
+            return answer
+        real: Tensor = (answer.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+        return real
+
+
+def _quantized(tensor: Tensor, detail: dict[str, Any]) -> Tensor:
+    """Round real values to the input's grid, x = scale * (q - zero_point).
+
+    Whole numbers of another width are narrowed where they fit; what does not fit is passed on and
+    refused by the runtime.
+    """
+    scale, zero_point = detail["quantization"]
+    dtype = np.dtype(detail["dtype"])
+    if tensor.dtype == dtype or dtype.kind not in "ui":
+        return tensor
+    limits = np.iinfo(dtype)
+    if tensor.dtype.kind in "ui" and np.all((tensor >= limits.min) & (tensor <= limits.max)):
+        return tensor.astype(dtype)
+    if tensor.dtype.kind != "f" or not scale:
+        return tensor
+    steps = np.rint(tensor / np.float32(scale)) + zero_point
+    whole: Tensor = np.clip(steps, limits.min, limits.max).astype(dtype)
+    return whole
 
 
 def _open(module: Any, runtime: str, model: Path, threads: int) -> Session:  # noqa: ANN401 (untyped library)
@@ -123,3 +157,9 @@ def _spec(detail: dict[str, Any]) -> TensorSpec:
         shape=tuple(int(d) for d in detail["shape"]),
         dtype=np.dtype(detail["dtype"]).name,
     )
+
+
+def _real_spec(detail: dict[str, Any]) -> TensorSpec:
+    spec = _spec(detail)
+    scaled = np.dtype(detail["dtype"]).kind != "f" and detail["quantization"][0]
+    return replace(spec, dtype="float32") if scaled else spec

@@ -113,7 +113,7 @@ def test_an_operator_that_onnx_lacks_is_named_with_its_line(
             "held-out.npz sample 0: a sample is 8x8 pixels, the model takes 9x8",
         ),
         (
-            {"preprocessing": None, "input": parse_input("x=1x8x8:float32")},
+            {"preprocessing": None, "inputs": (parse_input("x=1x8x8:float32"),)},
             SourceError,
             "takes x=1x8x8:float32, a prepared sample is 1x8x8:uint8",
         ),

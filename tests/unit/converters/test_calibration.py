@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from converters.quantize import calibrate_on
+from converters.quantize.calibration import looks_random
 from converters.samples import Samples
 from edgekit.errors import DataError
 from edgekit.manifest import Preprocessing
@@ -42,6 +43,28 @@ def test_samples_that_say_too_little_are_refused(images: np.ndarray, reason: str
         calibrate_on(samples(images), None, ignore)
 
 
+def test_random_numbers_are_refused():
+    noise = RNG.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    with pytest.raises(DataError, match="40 of 40 samples are random numbers"):
+        calibrate_on(samples(noise), None, ignore)
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        np.add.outer(np.arange(32), np.arange(32)).astype(np.uint8),
+        np.sin(np.arange(4000) / 9).astype(np.float32),
+        np.sin(np.arange(4000) / 9).reshape(4000, 1) + RNG.normal(size=(4000, 3)),
+        RNG.integers(0, 30000, 512),
+        RNG.normal(size=200),
+        np.full((32, 32), 7.0),
+    ],
+    ids=["image", "signal", "noisy-signal", "words", "short", "constant"],
+)
+def test_what_has_structure_or_says_too_little_is_not_called_random(sample: np.ndarray):
+    assert not looks_random(sample)
+
+
 def test_thirty_two_different_samples_are_enough():
     assert len(list(calibrate_on(samples(different(32)), None, ignore).tensors())) == 32
 
@@ -56,7 +79,7 @@ def test_tensors_are_prepared_one_at_a_time_and_told():
     spec = Preprocessing(height=4, width=4, scale=1 / 255)
     calibration = calibrate_on(samples(different(32)), spec, lambda *done: told.append(done))
     tensors = calibration.tensors()
-    first = next(tensors)
+    (first,) = next(tensors)
     assert told == []
     assert first.shape == (1, 1, 4, 4)
     assert first.dtype == np.float32

@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 from converters.evaluate import (
     MAX_SQNR_DB,
     Parity,
-    accuracy,
+    check_classes,
     check_parity,
-    check_reference,
+    check_varying,
     choose_golden,
     compare,
     golden_tolerance,
     sqnr_db,
-    top1,
 )
+from converters.metrics import accuracy, find_metric, top1
 from converters.quantize import FP32, INT8
 from converters.samples import Samples
 from edgekit.errors import DataError, ProofError
@@ -28,6 +28,9 @@ def samples(labels: np.ndarray | None = None) -> Samples:
     return Samples(where="held-out.npz", images=np.zeros((50, 2)), labels=labels, sha256="0" * 64)
 
 
+TOP1 = find_metric("top1", samples())
+
+
 def parity(**changes: float) -> Parity:
     good = {"max_abs_diff": 0.0, "relative_diff": 0.0, "sqnr_db": 200.0, "agreement": 1.0}
     return Parity(**{**good, **changes})
@@ -35,27 +38,28 @@ def parity(**changes: float) -> Parity:
 
 def test_answers_that_do_not_vary_prove_nothing():
     with pytest.raises(ProofError, match="does not vary over 50 samples"):
-        check_reference((np.full((50, 4), 3.0),), samples(), ())
+        check_varying((np.full((50, 4), 3.0),), samples())
 
 
 def test_answers_that_vary_in_the_last_digits_only_prove_nothing():
     nearly = 100 + 1e-4 * RNG.random((50, 4))
     with pytest.raises(ProofError, match="does not vary"):
-        check_reference((nearly,), samples(), ())
+        check_varying((nearly,), samples())
 
 
 def test_a_second_output_that_does_not_vary_proves_nothing():
     with pytest.raises(ProofError, match="output 1"):
-        check_reference((SCORES, np.ones((50, 2))), samples(), ())
+        check_varying((SCORES, np.ones((50, 2))), samples())
 
 
 def test_a_source_with_answers_that_are_not_finite_is_refused():
     with pytest.raises(ProofError, match="not finite"):
-        check_reference((np.where(SCORES > 1, np.nan, SCORES),), samples(), ())
+        check_varying((np.where(SCORES > 1, np.nan, SCORES),), samples())
 
 
 def test_a_source_whose_answers_vary_is_accepted():
-    check_reference((SCORES,), samples(), ("a", "b", "c", "d"))
+    check_varying((SCORES,), samples())
+    check_classes(TOP1, SCORES, samples(), ("a", "b", "c", "d"))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,7 @@ def test_classes_and_labels_must_match(
     scores: np.ndarray, labels: np.ndarray, names: tuple[str, ...], reason: str
 ):
     with pytest.raises(DataError, match=reason):
-        check_reference((scores,), samples(labels), names)
+        check_classes(TOP1, scores, samples(labels), names)
 
 
 def test_equal_answers_agree_in_everything():

@@ -23,7 +23,7 @@ class Recorded:
         return list(tensors)
 
 
-INPUTS = [np.array([i]) for i in range(3)]
+INPUTS: list[list[Tensor]] = [[np.array([i])] for i in range(3)]
 
 
 def test_every_variant_is_measured_as_often_and_on_every_input():

@@ -5,7 +5,9 @@ import pytest
 from converters.plan import (
     ConversionPlan,
     input_of,
+    parse_dynamic,
     parse_input,
+    parse_state,
     read_labels,
     read_preprocessing,
 )
@@ -52,7 +54,40 @@ def test_the_element_type_of_an_input_is_float32_unless_said():
     assert parse_input("x=1x10").dtype == "float32"
 
 
-@pytest.mark.parametrize("text", ["", "x", "x=", "x=1x", "=1x2", "x=2x8", "x=1x0", "x=1x8:float7"])
+def test_a_size_of_an_input_may_be_a_name_and_a_scalar_has_none():
+    assert parse_input("image=batchx3x8x8").shape == ("batch", 3, 8, 8)
+    assert parse_input("sr=:int64") == TensorSpec(name="sr", shape=(), dtype="int64")
+
+
+def test_the_range_of_a_named_size_is_read():
+    assert parse_dynamic("batch=1..8") == ("batch", (1, 8))
+
+
+@pytest.mark.parametrize("text", ["batch", "batch=3", "batch=8..1", "batch=0..4", "7=1..8"])
+def test_what_is_no_range_of_sizes_is_refused(text: str):
+    with pytest.raises(UsageError):
+        parse_dynamic(text)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"inputs": (parse_input("x=batchx8"),)},
+        {"inputs": (parse_input("x=1x8"),), "dynamic": {"batch": (1, 8)}},
+    ],
+)
+def test_named_sizes_and_ranges_belong_together(changes: dict[str, object]):
+    with pytest.raises(UsageError, match="batch"):
+        plan(**changes)
+
+
+def test_a_state_is_an_input_and_an_output():
+    assert parse_state("h=h_next") == ("h", "h_next")
+    with pytest.raises(UsageError):
+        parse_state("h")
+
+
+@pytest.mark.parametrize("text", ["", "x", "x=", "x=1x", "=1x2", "x=1x0", "x=1x8:float7"])
 def test_what_is_no_input_is_refused(text: str):
     with pytest.raises(UsageError):
         parse_input(text)

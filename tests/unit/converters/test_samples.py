@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.samples import Samples, check_held_out, read_samples
+from converters.reading import read_samples
+from converters.samples import Samples, check_held_out
 from edgekit.errors import DataError
 from edgekit.manifest import Preprocessing
 
@@ -88,4 +89,4 @@ def test_one_repeated_sample_in_twenty_is_let_through():
 
 def test_a_sample_that_does_not_suit_the_preprocessing_is_named():
     with pytest.raises(DataError, match=r"held-out\.npz sample 3: .*8x8.*9x9"):
-        samples(IMAGES).tensor(3, Preprocessing(height=9, width=9))
+        samples(IMAGES).tensors(3, Preprocessing(height=9, width=9))

@@ -1,10 +1,11 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgekit.bundle import write_bundle
+from edgekit.bundle import SEVERAL_INPUTS, write_bundle
 from edgekit.device import Requirements, RuntimeRange
 from edgekit.errors import BundleError, ProofError
 from edgekit.golden import GoldenSamples, check_golden, compute_golden, golden_files, read_golden
@@ -122,3 +123,22 @@ def test_golden_samples_that_are_no_arrays_are_refused(tmp_path: Path, golden: G
     bundle = write_bundle(tmp_path / "a.bundle", MANIFEST, files)
     with pytest.raises(BundleError, match=r"golden/input\.npy is no array"):
         read_golden(bundle)
+
+
+class Stepping(Arithmetic):
+    """A model with a state [2, 1, 3] beside its first input."""
+
+    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return [tensors[0].reshape(1, -1) + tensors[1].sum(), tensors[1] + 1]
+
+
+def test_further_inputs_and_outputs_without_a_batch_survive_the_bundle(tmp_path: Path):
+    states = np.arange(18, dtype=np.float32).reshape(3, 2, 1, 3)
+    golden = compute_golden(Stepping(), SAMPLES, MANIFEST.preprocessing, further=[states])
+    assert golden.outputs[1].shape == (3, 2, 1, 3)
+    spec = TensorSpec(name="state", shape=(2, 1, 3), dtype="float32")
+    manifest = replace(MANIFEST, inputs=(*MANIFEST.inputs, spec), features=(SEVERAL_INPUTS,))
+    files = {"model.onnx": b"", **golden_files(golden)}
+    read = read_golden(write_bundle(tmp_path / "a.bundle", manifest, files))
+    np.testing.assert_array_equal(read.further[0], states)
+    assert check_golden(Stepping(), read, manifest) == 0.0

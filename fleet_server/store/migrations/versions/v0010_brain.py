@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -73,8 +74,7 @@ def _create_feedbacks() -> None:
     )
 
 
-def _rewrite_selectors(how: object) -> None:
-    assert callable(how)
+def _rewrite_selectors(how: Callable[[str], str]) -> None:
     table = sa.table("rollouts", sa.column("id", sa.String), sa.column("selector", sa.Text))
     connection = op.get_bind()
     for row in connection.execute(sa.select(table)).all():

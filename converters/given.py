@@ -1,0 +1,209 @@
+"""Proves and bundles a model file that somebody else made (.onnx, .tflite), without converting it.
+
+Without a reference the file is its own: its answers must vary, be finite and repeat, and accuracy
+is measured where there are labels. With a reference it must compute what that computes.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from converters.capture import capture, check_operators, known_inputs
+from converters.evaluate import Run
+from converters.measure import latencies
+from converters.package import deliver, tool_versions, work_folder, write_variant
+from converters.plan import ConversionPlan
+from converters.precision import precision_of
+from converters.proof import Checked, Reference, bind_inputs, feedback_of, prove, quality_of, refer
+from converters.quantize.recipes import FP32, INT8, Limits, Recipe
+from converters.reading import read_samples
+from converters.report import REPORT, ConversionReport, SourceReport, variant_report
+from converters.source import load_source
+from converters.steps import Step, Watch
+from converters.targets.onnx import onnx_runtimes
+from edgekit import codec
+from edgekit.bundle import SEVERAL_INPUTS, Bundle, file_digest
+from edgekit.device import Requirements, RuntimeRange
+from edgekit.errors import RuntimeFailedError, SourceError
+from edgekit.golden import check_golden, read_golden
+from edgekit.manifest import Lineage, Manifest, ModelFormat, Precision
+from edgekit.runtime import Session, open_session
+
+RECIPE = "as-given"
+AUTO = ("auto",)
+"""The variant is named by format and precision, such as "tflite-int8"."""
+_PACKAGES = {
+    ModelFormat.ONNX: ("onnx", "onnxruntime"),
+    ModelFormat.TFLITE: ("ai-edge-litert",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenModel:
+    """A ready-made file, opened.
+
+    Attributes:
+        path: Where it lies.
+        format: Its file format.
+        precision: Number format of its weights.
+        session: The model, loaded.
+    """
+
+    path: Path
+    format: ModelFormat
+    precision: Precision
+    session: Session
+
+
+def package_given(
+    plan: ConversionPlan, reference: str = "", watch: Watch = lambda *_: None
+) -> ConversionReport:
+    """Prove and bundle the file that the plan names as its source, or leave nothing behind.
+
+    Args:
+        plan: What to do; one variant, whose name is free.
+        reference: A source as `load_source` takes it, or empty.
+        watch: Told about progress.
+
+    Raises:
+        EdgeKitError: Its class says who must act.
+    """
+    began = time.perf_counter()
+    watch(plan.model, Step.CAPTURE, 0.0)
+    model = open_given(Path(plan.source), plan.threads)
+    with work_folder(plan.out) as work:
+        proven = _reference(plan, reference, model, watch)
+        variant = plan.variants[0] if plan.variants != AUTO else f"{model.format}-{model.precision}"
+        checked = prove(
+            model.session,
+            model.path,
+            proven,
+            plan,
+            limits=_limits(model.precision),
+            where=variant,
+            advance=lambda done, total: watch(variant, Step.CHECK, done / total),
+        )
+        bundle = _bundle(plan, variant, model, proven, checked, reference=reference, folder=work)
+        watch(plan.model, Step.MEASURE, 0.0)
+        inputs = [proven.samples.tensors(i, plan.preprocessing) for i in proven.golden]
+        latency = latencies({variant: model.session}, inputs)[variant]
+        seconds = time.perf_counter() - began
+        report = ConversionReport(
+            model=plan.model,
+            version=plan.version,
+            source=SourceReport(
+                name=reference or model.path.name,
+                accuracy=proven.accuracy,
+                samples=len(proven.samples),
+                metric=proven.metric.name,
+            ),
+            variants=(variant_report(bundle, checked, latency, seconds),),
+            seconds=seconds,
+            notes=() if reference else (f"{model.path.name} was compared with no other model",),
+        )
+        (work / REPORT).write_bytes(codec.encode(report) + b"\n")
+        deliver(work, plan.out)
+    return report
+
+
+def open_given(path: Path, threads: int) -> GivenModel:
+    """Open a ready-made file.
+
+    Raises:
+        SourceError: Of no known kind, not readable, or its runtime refuses it.
+        TargetError: It needs operators that no runtime here has.
+    """
+    try:
+        model_format = ModelFormat(path.suffix.lower().removeprefix("."))
+    except ValueError as error:
+        raise SourceError(
+            "is no model file that can be packaged", where=str(path), todo="give .onnx or .tflite"
+        ) from error
+    if not path.is_file():
+        raise SourceError("there is no such file", where=str(path))
+    if model_format is ModelFormat.ONNX:
+        check_operators(path)
+    try:
+        session = open_session(path, model_format, threads=threads)
+    except RuntimeFailedError as error:
+        raise SourceError(error.what, where=str(path), todo="no device could load it") from error
+    precision = precision_of(path, model_format)
+    return GivenModel(path=path, format=model_format, precision=precision, session=session)
+
+
+def _reference(plan: ConversionPlan, source: str, model: GivenModel, watch: Watch) -> Reference:
+    """Let the reference answer, or the file itself where there is none."""
+    states = dict(plan.state)
+    inputs = model.session.inputs
+    outputs = tuple(output.name for output in model.session.outputs)
+    samples = bind_inputs(read_samples(plan.evaluation), inputs, states)
+    run: Run = model.session.run
+    if source:
+        loaded = load_source(source, plan.weights)
+        first = samples.tensors(0, plan.preprocessing)
+        wanted = known_inputs(loaded, plan.inputs or inputs)
+        run = capture(loaded, wanted, first, dynamic={}).reference
+    return refer(
+        run,
+        samples,
+        plan,
+        lambda done, total: watch(plan.model, Step.CAPTURE, done / total),
+        feedback=feedback_of(inputs, outputs, states),
+    )
+
+
+def _bundle(
+    plan: ConversionPlan,
+    variant: str,
+    model: GivenModel,
+    proven: Reference,
+    checked: Checked,
+    *,
+    reference: str,
+    folder: Path,
+) -> Bundle:
+    digests = {"source": file_digest(model.path), "evaluation": proven.samples.sha256}
+    manifest = Manifest(
+        model=plan.model,
+        version=plan.version,
+        variant=variant,
+        format=model.format,
+        precision=model.precision,
+        file=f"model.{model.format}",
+        inputs=model.session.inputs,
+        outputs=model.session.outputs,
+        preprocessing=plan.preprocessing,
+        labels=plan.labels,
+        requires=Requirements(
+            runtimes=_runtimes(model), preference=_recipe_of(model.precision).preference
+        ),
+        golden=checked.spec,
+        quality=quality_of(proven, checked),
+        lineage=Lineage(
+            source=reference or model.path.name,
+            digests=digests,
+            recipe=RECIPE,
+            tools=tool_versions(("edgekit", "numpy", *_PACKAGES[model.format])),
+        ),
+        features=(SEVERAL_INPUTS,) if checked.golden.further else (),
+    )
+    bundle = write_variant(folder, manifest, model.path, checked.golden)
+    check_golden(checked.session, read_golden(bundle), bundle.manifest)
+    return bundle
+
+
+def _runtimes(model: GivenModel) -> tuple[RuntimeRange, ...]:
+    """Return what the file was proven on: here, and for ONNX by its operator set."""
+    if model.format is ModelFormat.ONNX:
+        return onnx_runtimes(model.path)
+    return (RuntimeRange(name="litert", minimum="2.3"),)
+
+
+def _limits(precision: Precision) -> Limits:
+    return _recipe_of(precision).limits
+
+
+def _recipe_of(precision: Precision) -> Recipe:
+    return FP32 if precision is Precision.FP32 else INT8

@@ -1,0 +1,213 @@
+"""A reference with its answers, and what a model file must show beside it.
+
+Used alike for a file that was converted and for one that was given ready-made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from converters.evaluate import (
+    Feedback,
+    Parity,
+    Run,
+    answers_of,
+    check_classes,
+    check_parity,
+    check_varying,
+    choose_golden,
+    compare,
+    golden_tolerance,
+    with_states,
+)
+from converters.metrics import Answers, Metric, find_metric, truth_of
+from converters.plan import ConversionPlan
+from converters.quantize.recipes import Limits
+from converters.samples import Samples
+from edgekit.errors import UsageError
+from edgekit.golden import GoldenSamples, compute_golden
+from edgekit.manifest import GoldenSpec, Quality, TensorSpec
+from edgekit.runtime import Session, Tensor
+
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What variants are proven against.
+
+    Attributes:
+        samples: Held-out samples; states are inputs like others.
+        answers: The source's answers to them.
+        metric: Measure of accuracy.
+        truth: What answers are measured against; None for "parity".
+        golden: Indices of the golden samples.
+        feedback: Which inputs are states, and where they come from.
+    """
+
+    samples: Samples
+    answers: Answers
+    metric: Metric
+    truth: Tensor | None
+    golden: tuple[int, ...]
+    feedback: Feedback
+
+    @property
+    def accuracy(self) -> float | None:
+        """Of the source; None for "parity"."""
+        return self.metric.value(self.answers, self.truth)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A model file that showed what it had to.
+
+    Attributes:
+        session: The model, loaded.
+        model: Its file.
+        answers: To the held-out samples.
+        parity: Against the reference.
+        accuracy: On the held-out samples; None for "parity".
+        golden: Golden samples with this model's answers, recomputed once.
+        spec: How they are compared.
+    """
+
+    session: Session
+    model: Path
+    answers: Answers
+    parity: Parity
+    accuracy: float | None
+    golden: GoldenSamples
+    spec: GoldenSpec
+
+
+def bind_inputs(
+    samples: Samples, inputs: tuple[TensorSpec, ...], states: Mapping[str, str]
+) -> Samples:
+    """Return samples that know the model's inputs; states without an array begin as zeros.
+
+    Raises:
+        UsageError: A state is no input of the model after the first.
+    """
+    further = inputs[1:]
+    unknown = sorted(set(states) - {spec.name for spec in further})
+    if unknown:
+        names = ", ".join(spec.name for spec in further) or "none"
+        raise UsageError(
+            f"{', '.join(unknown)} is no input after the first",
+            where="--state",
+            todo=f"those are: {names}",
+        )
+    zeros = {
+        spec.name: np.broadcast_to(
+            np.zeros([s if isinstance(s, int) else 1 for s in spec.shape], spec.dtype),
+            (len(samples), *(s if isinstance(s, int) else 1 for s in spec.shape)),
+        )
+        for spec in further
+        if spec.name in states
+    }
+    order = tuple(spec.name for spec in further)
+    return replace(samples, arrays={**zeros, **samples.arrays}, further=order)
+
+
+def feedback_of(
+    inputs: tuple[TensorSpec, ...], outputs: tuple[str, ...], states: Mapping[str, str]
+) -> Feedback:
+    """Return which output each state comes from, by index.
+
+    Raises:
+        UsageError: No such output.
+    """
+    unknown = sorted(set(states.values()) - set(outputs))
+    if unknown:
+        raise UsageError(
+            f"{', '.join(unknown)} is no output",
+            where="--state",
+            todo=f"those are: {', '.join(outputs)}",
+        )
+    names = [spec.name for spec in inputs]
+    return {names.index(taken): outputs.index(given) for taken, given in states.items()}
+
+
+def refer(
+    run: Run, samples: Samples, plan: ConversionPlan, advance: Advance, *, feedback: Feedback
+) -> Reference:
+    """Let the source answer every held-out sample.
+
+    Raises:
+        ProofError: Its answers prove nothing.
+        DataError: Labels do not match.
+    """
+    answers = answers_of(run, samples, plan.preprocessing, advance, feedback=feedback)
+    check_varying(answers, samples)
+    metric = find_metric(plan.metric, samples)
+    check_classes(metric, answers[0], samples, plan.labels)
+    if feedback:
+        samples = with_states(samples, answers, feedback)
+    return Reference(
+        samples=samples,
+        answers=answers,
+        metric=metric,
+        truth=truth_of(metric, samples, answers[0]),
+        golden=_golden(answers, samples, plan.golden_count),
+        feedback=feedback,
+    )
+
+
+def prove(
+    session: Session,
+    model: Path,
+    reference: Reference,
+    plan: ConversionPlan,
+    *,
+    limits: Limits,
+    where: str,
+    advance: Advance,
+) -> Checked:
+    """Prove a model file on the held-out samples.
+
+    Raises:
+        ProofError: It does not compute what the source computes.
+    """
+    samples, metric = reference.samples, reference.metric
+    answers = answers_of(
+        session.run, samples, plan.preprocessing, advance, feedback=reference.feedback
+    )
+    parity = compare(reference.answers, answers, where=where, classes=metric.classes)
+    check_parity(parity, limits, where=where)
+    raw = [samples.images[i] for i in reference.golden]
+    further = samples.further_rows(list(reference.golden))
+    return Checked(
+        session=session,
+        model=model,
+        answers=answers,
+        parity=parity,
+        accuracy=metric.value(answers, reference.truth),
+        golden=compute_golden(session, raw, plan.preprocessing, further=further),
+        spec=GoldenSpec(count=len(raw), atol=golden_tolerance(reference.answers, limits)),
+    )
+
+
+def quality_of(reference: Reference, checked: Checked) -> Quality:
+    """Return what the manifest says about the proof."""
+    return Quality(
+        metric=reference.metric.name,
+        samples=len(reference.samples),
+        accuracy=checked.accuracy,
+        reference_accuracy=reference.accuracy,
+        max_abs_diff=checked.parity.max_abs_diff,
+        sqnr_db=checked.parity.sqnr_db,
+        agreement=checked.parity.agreement,
+    )
+
+
+def _golden(answers: Answers, samples: Samples, count: int) -> tuple[int, ...]:
+    """Choose golden samples among those of the commonest shape: they are stored as one array."""
+    shapes = [samples.images[i].shape for i in range(len(samples))]
+    common = max(sorted(set(shapes)), key=shapes.count)
+    same = [i for i, shape in enumerate(shapes) if shape == common]
+    return tuple(same[i] for i in choose_golden(answers[0][same], count))

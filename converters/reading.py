@@ -1,0 +1,202 @@
+"""Reads samples: .npz files, folders of images, videos. Says what is wrong with a file.
+
+Arrays of an uncompressed .npz (what `numpy.savez` writes) are mapped, images and frames are decoded
+when asked for, so that memory does not grow with the number of samples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.extras import need
+from converters.samples import Samples
+from edgekit.bundle import file_digest
+from edgekit.errors import DataError
+from edgekit.runtime.base import Tensor
+
+IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp"}
+VIDEOS = {".avi", ".mkv", ".mov", ".mp4"}
+MAX_FRAMES = 300
+_RESERVED = {"images", "labels"}
+_CHUNK = 256
+
+
+def read_samples(path: Path) -> Samples:
+    """Read samples from a file or a folder.
+
+    An .npz file has an array `images` and perhaps one `labels`, `targets`, or one for each further
+    input of the model. A folder holds images, or one folder of images a class (classes in the order
+    of their names). Of a video up to 300 frames are taken, evenly. Images and frames are RGB.
+
+    Raises:
+        DataError: No such file, of no known kind, empty, values that are not finite, or labels
+            that do not match.
+    """
+    if path.is_dir():
+        return _folder(path)
+    if path.suffix.lower() in VIDEOS:
+        return _video(path)
+    return _npz(path)
+
+
+def _npz(path: Path) -> Samples:
+    where = str(path)
+    try:
+        found = _arrays(path)
+        digest = file_digest(path)
+    except OSError as error:
+        raise DataError(f"cannot read ({error.strerror or 'damaged'})", where=where) from error
+    except (ValueError, TypeError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
+        raise DataError("is no .npz file of plain arrays", where=where) from error
+    if "images" not in found:
+        raise DataError("has no array named images", where=where)
+    images = found["images"]
+    if images.ndim < 2 or len(images) == 0:
+        raise DataError("holds no samples", where=where)
+    if images.dtype.kind not in "uif" or not _finite(images):
+        raise DataError("holds values that are no finite numbers", where=where)
+    labels = _labels(found.get("labels"), len(images), where)
+    others = {
+        n: a for n, a in found.items() if n not in _RESERVED and a.shape[:1] == images.shape[:1]
+    }
+    return Samples(where=where, images=images, labels=labels, sha256=digest, arrays=others)
+
+
+def _arrays(path: Path) -> dict[str, Tensor]:
+    with zipfile.ZipFile(path) as archive:
+        entries = [e for e in archive.infolist() if e.filename.endswith(".npy")]
+        return {e.filename.removesuffix(".npy"): _member(path, archive, e) for e in entries}
+
+
+def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Tensor:
+    """Return an array, mapped where its bytes lie in the file as they are."""
+    with archive.open(entry) as member:
+        major, _ = np.lib.format.read_magic(member)
+        read = (
+            np.lib.format.read_array_header_1_0
+            if major == 1
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, fortran, dtype = read(member)
+        header = member.tell()
+    if dtype.hasobject:
+        raise ValueError("objects")
+    plain = entry.compress_type == zipfile.ZIP_STORED and not fortran and 0 not in shape and shape
+    if plain:
+        start = _start(path, entry) + header
+        return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)
+    with archive.open(entry) as member:
+        array: Tensor = np.lib.format.read_array(member, allow_pickle=False)
+        return array
+
+
+def _start(path: Path, entry: zipfile.ZipInfo) -> int:
+    """Return where the bytes of an entry begin: after its local header.
+
+    Source: PKWARE APPNOTE 4.3.7: 30 bytes, then the name and the extra field.
+    """
+    with path.open("rb") as handle:
+        handle.seek(entry.header_offset + 26)
+        name, extra = struct.unpack("<HH", handle.read(4))
+    return int(entry.header_offset + 30 + name + extra)
+
+
+def _finite(array: Tensor) -> bool:
+    if array.dtype.kind != "f":
+        return True
+    chunks = range(0, len(array), _CHUNK)
+    return all(bool(np.isfinite(array[start : start + _CHUNK]).all()) for start in chunks)
+
+
+def _labels(labels: Tensor | None, count: int, where: str) -> Tensor | None:
+    if labels is None or labels.size == 0:
+        return None
+    if labels.shape != (count,) or labels.dtype.kind not in "ui" or int(labels.min()) < 0:
+        raise DataError(
+            f"labels are {labels.dtype.name} of shape {list(labels.shape)}, not one class index "
+            f"(0, 1, ...) for each of {count} samples",
+            where=where,
+        )
+    return labels.astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _ImageFiles:
+    """Images of a folder, decoded one at a time, RGB [H, W, 3] uint8."""
+
+    paths: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int, /) -> Tensor:
+        cv2 = need("cv2")
+        pixels = cv2.imread(str(self.paths[index]), cv2.IMREAD_COLOR)
+        if pixels is None:
+            raise DataError("is no image", where=str(self.paths[index]))
+        return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def _folder(path: Path) -> Samples:
+    classes = sorted(child for child in path.iterdir() if child.is_dir())
+    by_class = [list(_images_in(folder)) for folder in classes]
+    if any(by_class):
+        files = [file for found in by_class for file in found]
+        labels = np.repeat(np.arange(len(classes)), [len(found) for found in by_class])
+    else:
+        files, labels = list(_images_in(path)), None
+    if not files:
+        raise DataError("holds no samples", where=str(path), todo="give a folder of images")
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(path)}|{file_digest(file)}\n".encode())
+    return Samples(
+        where=str(path), images=_ImageFiles(tuple(files)), labels=labels, sha256=digest.hexdigest()
+    )
+
+
+def _images_in(folder: Path) -> Iterator[Path]:
+    return (f for f in sorted(folder.iterdir()) if f.suffix.lower() in IMAGES and f.is_file())
+
+
+class _Frames:
+    """Frames of a video, evenly chosen, decoded one at a time, RGB [H, W, 3] uint8."""
+
+    def __init__(self, path: Path, capture: Any, positions: tuple[int, ...]) -> None:  # noqa: ANN401 (OpenCV)
+        self._path, self._capture, self._positions = path, capture, positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, index: int, /) -> Tensor:
+        self._capture.set(need("cv2").CAP_PROP_POS_FRAMES, self._positions[index])
+        there, pixels = self._capture.read()
+        if not there:
+            raise DataError(f"frame {self._positions[index]} is damaged", where=str(self._path))
+        return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def _video(path: Path) -> Samples:
+    cv2 = need("cv2")
+    try:
+        digest = file_digest(path)
+    except OSError as error:
+        raise DataError(f"cannot read ({error.strerror})", where=str(path)) from error
+    capture = cv2.VideoCapture(str(path))
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    if count < 1:
+        raise DataError("is no video that OpenCV reads", where=str(path))
+    chosen = tuple(
+        int(p) for p in np.unique(np.linspace(0, count - 1, min(count, MAX_FRAMES)).astype(int))
+    )
+    return Samples(
+        where=str(path), images=_Frames(path, capture, chosen), labels=None, sha256=digest
+    )
