@@ -27,9 +27,12 @@ from fleet_server.scheduler import Scheduler
 from fleet_server.services.access import add_admin
 from fleet_server.services.bag import Services, make_services
 from fleet_server.services.config import ServerConfig
+from fleet_server.services.ports import Blobs
 from fleet_server.services.trust import TrustService
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
+from fleet_server.store.objects import S3Blobs
+from fleet_server.store.turns import turn_of
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +69,7 @@ def initialise(config: ServerConfig) -> Initialised:
     except OSError as error:
         raise StorageError(f"cannot be made ({error.strerror})", where=str(config.data)) from error
     OnlineKeys.create(config.online_keys)
-    FolderBlobs(config.blobs)
+    open_blobs(config)
     database = SqlDatabase.open(config.database_url)
     try:
         database.migrate()
@@ -93,14 +96,15 @@ def create_app(config: ServerConfig) -> ASGIApp:
     database = SqlDatabase.open(config.database_url)
     database.migrate()
     trust = TrustService(config.trust, OnlineKeys.open(config.online_keys))
-    services = make_services(database, FolderBlobs(config.blobs), trust, config.settings)
+    services = make_services(database, open_blobs(config), trust, config.settings)
     board = Board(database)
     context = Context(services=services, board=board, settings=config.settings, clock=utc_now)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001 (signature of FastAPI)
         await asyncio.to_thread(board.refresh)
-        scheduler = Scheduler(services, tick_s=config.settings.tick_s, clock=utc_now)
+        turn = turn_of(database, config.data)
+        scheduler = Scheduler(services, turn, tick_s=config.settings.tick_s, clock=utc_now)
         tasks = [asyncio.create_task(scheduler.run()), asyncio.create_task(_flush(board, services))]
         try:
             yield
@@ -113,6 +117,19 @@ def create_app(config: ServerConfig) -> ASGIApp:
             database.close()
 
     return make_app(context, lifespan=lifespan)
+
+
+def open_blobs(config: ServerConfig) -> Blobs:
+    """Return where bundles are kept: the server's folder, or a bucket.
+
+    Raises:
+        StorageError: The folder cannot be made.
+        UsageError: The bucket's address is none.
+    """
+    settings = config.settings
+    if not settings.blobs:
+        return FolderBlobs(config.blobs)
+    return S3Blobs(settings.blobs, config.blobs, endpoint=settings.blobs_endpoint)
 
 
 def run(config: ServerConfig) -> None:

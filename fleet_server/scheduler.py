@@ -1,6 +1,8 @@
 """What happens without being asked: rollouts are stepped, metadata is renewed, changes forgotten.
 
-One asyncio task beside the server. An error in one round is logged, the next round comes.
+One asyncio task beside each server process; only the one whose turn it is does anything. An error
+in one round is logged, the next round comes. Each step is one transaction that loads what it
+changes, so that even two schedulers would decide nothing twice.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from datetime import datetime, timedelta
 
 from edgekit.errors import EdgeKitError
 from fleet_server.services.bag import Services
+from fleet_server.services.ports import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -22,26 +25,50 @@ _KEPT_CHANGES = 100_000
 class Scheduler:
     """Ticks until it is cancelled."""
 
-    def __init__(self, services: Services, *, tick_s: float, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, services: Services, turn: Turn, *, tick_s: float, clock: Callable[[], datetime]
+    ) -> None:
         self._services = services
+        self._turn = turn
+        self._leads = False
         self._tick_s = tick_s
         self._clock = clock
         self._kept_house_at: datetime | None = None
 
     async def run(self) -> None:
-        """Tick for ever."""
-        while True:
-            await asyncio.to_thread(self.tick)
-            await asyncio.sleep(self._tick_s)
+        """Tick for ever; gives the turn back when it is cancelled."""
+        try:
+            while True:
+                await asyncio.to_thread(self.tick)
+                await asyncio.sleep(self._tick_s)
+        finally:
+            self._turn.release()
 
     def tick(self) -> None:
-        """Do one round; logs what fails and never raises an error of ours."""
+        """Do one round if it is this process's turn; logs what fails and never raises."""
+        self._attempt("turn", self._look_whose_turn)
+        if not self._leads:
+            return
         now = self._clock()
         self._attempt("rollouts", lambda: self._services.rollouts.tick(now=now))
-        if self._kept_house_at is None or now - self._kept_house_at >= _HOUSEKEEPING:
+        if (
+            self._kept_house_at is None
+            or not timedelta() <= now - self._kept_house_at < _HOUSEKEEPING
+        ):
             self._kept_house_at = now
             self._attempt("metadata", lambda: self._services.trust.renew(now=now))
             self._attempt("changes", self._forget_changes)
+
+    @property
+    def leads(self) -> bool:
+        """Whether it was this process's turn at the latest tick."""
+        return self._leads
+
+    def _look_whose_turn(self) -> None:
+        before, self._leads = self._leads, False
+        self._leads = self._turn.mine()
+        if self._leads != before:
+            logger.info("scheduler", extra={"fields": {"leads": self._leads}})
 
     def _forget_changes(self) -> None:
         with self._services.database.write() as tables:

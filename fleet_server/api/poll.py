@@ -16,11 +16,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edgekit import codec
-from edgekit.errors import EdgeKitError
+from edgekit.errors import EdgeKitError, StorageError
 from edgekit.protocol import RUNNING_HEADER, parse_running
 from fleet_server.api.board import Board, Seat
 from fleet_server.api.context import CONTROLLER, base_url
 from fleet_server.api.ddi_bodies import controller_base
+from fleet_server.api.problems import RETRY_AFTER_S
 from fleet_server.services.access import authenticate_device
 from fleet_server.services.bag import Services
 from fleet_server.services.config import Settings
@@ -33,6 +34,7 @@ _RELEVANT = frozenset({b"host", b"x-forwarded-host", b"x-forwarded-proto", _RUNN
 _SCHEME = b"TargetToken "
 _JSON = (b"content-type", b"application/json")
 _EMPTY = [(b"content-length", b"0")]
+_LATER = [*_EMPTY, (b"retry-after", b"%d" % RETRY_AFTER_S)]
 
 
 class PollApp:
@@ -68,7 +70,11 @@ class PollApp:
     async def _answer(self, device_id: str, scope: Scope, send: Send) -> None:
         token, asked = _asked(scope)
         if self._board.is_stale:
-            await run_in_threadpool(self._board.refresh)
+            try:
+                await run_in_threadpool(self._board.refresh)
+            except StorageError:
+                await _send(send, 503, b"")
+                return
         seat = self._board.find(device_id)
         if (
             seat is not None
@@ -126,5 +132,7 @@ def _running(asked: tuple[bytes, ...]) -> dict[str, str] | None:
 
 async def _send(send: Send, status: int, body: bytes) -> None:
     headers = [_JSON, (b"content-length", b"%d" % len(body))] if body else _EMPTY
+    if status == 503:
+        headers = _LATER
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -29,6 +29,7 @@ from fleet_server.services.errors import (
     GoneError,
     NotFoundError,
     TooLargeError,
+    UnavailableError,
     UnknownCallerError,
 )
 
@@ -44,9 +45,13 @@ STATUS: dict[type[EdgeKitError], int] = {
     FormatError: 422,
     TrustError: 422,
     UsageError: 422,
+    UnavailableError: 503,
     StorageError: 507,
 }
 """First match wins, most specific first."""
+
+RETRY_AFTER_S = 5
+"""What a client is told to wait when the server cannot answer now."""
 
 _MAX_FIELDS = 5
 
@@ -93,6 +98,13 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _answer(request: Request, status: int, detail: str, code: int) -> Response:
     text = detail.encode("utf-8", "replace").decode()
+    answer = _answer_of_kind(request, status, text, code)
+    if status in {429, 503}:
+        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
+
+
+def _answer_of_kind(request: Request, status: int, text: str, code: int) -> Response:
     if request.url.path.startswith(f"/{TENANT}/"):
         return _ddi_answer(status, text)
     problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=text, code=code)

@@ -26,6 +26,8 @@ class Settings:
         port: TCP port; 0 takes any free one.
         behind_proxy: A proxy that ends TLS stands in front; needed beyond loopback.
         database: SQLAlchemy address; empty is a SQLite file in the server's folder.
+        blobs: Bucket for bundles, s3://bucket/prefix; empty is the server's folder.
+        blobs_endpoint: Address of an S3-compatible store other than Amazon's.
         poll_interval_s: How often devices are told to come.
         least_interval_s: A device is silent after three polling intervals, counted as at least
             this long each: an update keeps a device busy.
@@ -39,6 +41,8 @@ class Settings:
     port: int = 8080
     behind_proxy: bool = False
     database: str = ""
+    blobs: str = ""
+    blobs_endpoint: str = ""
     poll_interval_s: float = 300.0
     least_interval_s: float = 10.0
     tick_s: float = 2.0
@@ -66,7 +70,7 @@ class ServerConfig:
 
     @property
     def blobs(self) -> Path:
-        """Folder of bundles, by digest."""
+        """Folder of bundles, by digest; a cache of them when there is a bucket."""
         return self.data / "blobs"
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.errors import RefusedError
+from edgekit.errors import RefusedError, StorageError
 
 
 class UnknownCallerError(RefusedError):
@@ -19,3 +19,7 @@ class GoneError(RefusedError):
 
 class TooLargeError(RefusedError):
     """A body is larger than the server takes."""
+
+
+class UnavailableError(StorageError):
+    """The database or the bucket does not answer now; the same request may work soon."""

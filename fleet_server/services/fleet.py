@@ -131,7 +131,7 @@ class FleetService:
     def seen(self, times: Mapping[str, datetime]) -> None:
         """Store when devices polled last."""
         if times:
-            with self._database.write() as tables:
+            with self._database.append() as tables:
                 tables.devices.seen(times)
 
 

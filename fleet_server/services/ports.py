@@ -303,7 +303,23 @@ class Database(Protocol):
         ...
 
     def write(self) -> AbstractContextManager[Tables]:
-        """Begin to write all or nothing."""
+        """Begin to write all or nothing; writers of all processes take turns."""
+        ...
+
+    def append(self) -> AbstractContextManager[Tables]:
+        """Begin to add facts that depend on nothing stored; others may do so at the same time."""
+        ...
+
+
+class Turn(Protocol):
+    """A lock between processes that ends with its holder."""
+
+    def mine(self) -> bool:
+        """Take the lock if it is free; say whether it is held here."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
         ...
 
 

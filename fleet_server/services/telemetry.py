@@ -48,7 +48,7 @@ class TelemetryService:
             )
             for window in good
         ]
-        with self._database.write() as tables:
+        with self._database.append() as tables:
             tables.telemetry.add(records)
         accepted = tuple(w.seq for w in good)
         refused = tuple(w.seq for w in batch.windows if not is_sound(w))

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from edgekit.errors import StorageError
+from edgekit.errors import FormatError, StorageError
+from fleet_server.services.errors import UnavailableError
 from fleet_server.store.changes import SqlChanges
 from fleet_server.store.deployments import SqlDeployments
 from fleet_server.store.devices import SqlDevices, SqlTokens
-from fleet_server.store.dialects import WRITES, open_engine
+from fleet_server.store.dialects import KIND, Kind, open_engine
 from fleet_server.store.flags import SqlFlags
 from fleet_server.store.releases import SqlReleases
 from fleet_server.store.rollouts import SqlRollouts
 from fleet_server.store.telemetry import SqlTelemetry
 
+_WRITER_TIMEOUT_S = 10.0
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -60,10 +63,13 @@ class SqlDatabase:
     def migrate(self, revision: str = "head") -> None:
         """Bring the tables to a revision, forward or ("base") back; durable on return.
 
+        One process at a time does it; the others wait and find nothing left to do.
+
         Raises:
             StorageError: The database cannot be opened or written.
         """
-        with _storage_errors(self.engine), self.engine.connect() as connection:
+        with _storage_errors(self.engine), self.engine.connect() as opened:
+            connection = opened.execution_options(**{KIND: Kind.WRITE})
             config = Config()
             config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
@@ -85,19 +91,67 @@ class SqlDatabase:
         Raises:
             StorageError: No room, no permission, or the database is locked for too long.
         """
-        with self._writer, _storage_errors(self.engine), self.engine.connect() as opened:
-            connection = opened.execution_options(**{WRITES: True})
+        with self._alone(), self._transaction(Kind.WRITE) as tables:
+            yield tables
+        if tables.changes.recorded:
+            self.commits += 1
+
+    @contextmanager
+    def append(self) -> Iterator[SqlTables]:
+        """Add facts that depend on nothing stored, such as telemetry; durable when it is left.
+
+        On PostgreSQL many do this at once, so nothing that is read in here may decide anything.
+
+        Raises:
+            StorageError: No room, no permission, or the database does not answer.
+        """
+        beside = nullcontext() if self.engine.dialect.name != "sqlite" else self._alone()
+        with beside, self._transaction(Kind.APPEND) as tables:
+            yield tables
+
+    @contextmanager
+    def _transaction(self, kind: Kind) -> Iterator[SqlTables]:
+        with _storage_errors(self.engine), self.engine.connect() as opened:
+            connection = opened.execution_options(**{KIND: kind})
             with connection.begin():
-                tables = SqlTables(connection)
-                yield tables
-            if tables.changes.recorded:
-                self.commits += 1
+                yield SqlTables(connection)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._writer.acquire(timeout=_WRITER_TIMEOUT_S):
+            raise UnavailableError("is busy with other writers", where=_name(self.engine))
+        try:
+            yield
+        finally:
+            self._writer.release()
 
 
 @contextmanager
 def _storage_errors(engine: Engine) -> Iterator[None]:
+    """Turn what the driver raises into errors of ours; a value that cannot be stored is bad input.
+
+    SQLite raises OverflowError for an integer beyond 64 bits, both raise UnicodeEncodeError for a
+    lone surrogate, and PostgreSQL DataError for a NUL character.
+    """
     try:
         yield
-    except OperationalError as error:
-        where = engine.url.render_as_string(hide_password=True)
-        raise StorageError(f"the database failed ({error.orig})", where=where) from error
+    except (OperationalError, InterfaceError) as error:
+        kind = StorageError if _is_full(error) else UnavailableError
+        raise kind(f"the database failed ({_first_line(error)})", where=_name(engine)) from error
+    except PoolTimeoutError as error:
+        raise UnavailableError("the database is overloaded", where=_name(engine)) from error
+    except (DataError, OverflowError, UnicodeEncodeError) as error:
+        raise FormatError("a value cannot be stored", where="database") from error
+
+
+def _is_full(error: DBAPIError) -> bool:
+    """Whether there is no room; PostgreSQL's class 53100, SQLite says it in words."""
+    return getattr(error.orig, "sqlstate", "") == "53100" or "disk is full" in str(error.orig)
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).strip().partition("\n")[0]
+
+
+def _name(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)

@@ -71,7 +71,10 @@ class SqlDevices:
         return found[:limit]
 
     def seen(self, times: Mapping[str, datetime]) -> None:
-        """Set the time of the last poll of many devices; unknown ids are ignored."""
+        """Set the time of the last poll of many devices; unknown ids are ignored.
+
+        In the order of ids, so that two processes that do this never wait for each other.
+        """
         if not times:
             return
         table = schema.devices
@@ -80,7 +83,7 @@ class SqlDevices:
             .where(table.c.id == bindparam("device"))
             .values(last_seen_at=bindparam("at"))
         )
-        rows = [{"device": device, "at": at} for device, at in times.items()]
+        rows = [{"device": device, "at": at} for device, at in sorted(times.items())]
         self._connection.execute(statement, rows)
 
     def _after(self, after: str) -> Sequence[RowMapping]:

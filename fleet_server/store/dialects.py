@@ -1,36 +1,118 @@
-"""What differs between SQLite and PostgreSQL: pragmas, transactions, and insert on conflict."""
+"""What differs between SQLite and PostgreSQL: pragmas, transactions, and insert on conflict.
+
+kind     SQLite                 PostgreSQL
+READ     BEGIN (a snapshot)     REPEATABLE READ, READ ONLY (a snapshot)
+APPEND   BEGIN IMMEDIATE        READ COMMITTED, beside others
+WRITE    BEGIN IMMEDIATE        READ COMMITTED behind one lock: writers take turns
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-WRITES = "edgekit_writes"
+from edgekit.errors import MissingExtraError, UsageError
+
+KIND = "edgekit_kind"
+BIG = Integer().with_variant(BigInteger, "postgresql")
+"""An integer of 64 bits; SQLite's are always that wide."""
+
+_SQLITE, _POSTGRESQL = "sqlite", "postgresql"
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=NORMAL",
+    "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA busy_timeout=10000",
 )
+_WRITER_LOCK = 0x45646765
+_ALONE = f"SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({_WRITER_LOCK})"
+_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class Kind(StrEnum):
+    """What a transaction is for."""
+
+    READ = "read"
+    APPEND = "append"
+    WRITE = "write"
 
 
 def open_engine(url: str) -> Engine:
-    """Return an engine; on SQLite with a write-ahead log, so that a kill loses no commit."""
-    engine = create_engine(url, pool_size=8, max_overflow=32, pool_pre_ping=False)
-    if engine.dialect.name == "sqlite":
+    """Return an engine; nothing is connected yet.
+
+    On SQLite with a write-ahead log that is synced at every commit, so that neither a kill nor a
+    power cut loses one.
+
+    Raises:
+        UsageError: The address is of no database that is known here.
+        MissingExtraError: The driver is not installed.
+    """
+    try:
+        engine = create_engine(
+            url, pool_size=8, max_overflow=32, hide_parameters=True, **_options(url)
+        )
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "psycopg", "postgres") from error
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise UsageError(
+            "is no address of a database",
+            where="database",
+            todo="such as postgresql+psycopg://user@host/name",
+        ) from error
+    if engine.dialect.name == _SQLITE:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name == _POSTGRESQL:
+        event.listen(engine, "begin", _begin_postgresql)
+    else:
+        raise UsageError(f"{engine.dialect.name} is not known here", where="database")
     return engine
 
 
 def insert_or_ignore(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert rows; those whose primary key exists change nothing."""
-    connection.execute(_insert(connection, table).on_conflict_do_nothing(), rows)
+    """Insert rows; those whose primary key exists change nothing.
+
+    Rows go in the order of their keys, so that two who insert the same never wait for each other.
+    """
+    keys = [column.name for column in table.primary_key]
+    rows = sorted(rows, key=lambda row: [row[key] for key in keys])
+    if connection.dialect.name == _SQLITE:
+        connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+        return
+    columns = [table.c[name] for name in rows[0]]
+    arrays = [
+        bindparam(f"array_{c.name}", [row[c.name] for row in rows], _array_of(c)) for c in columns
+    ]
+    source = func.unnest(*arrays).table_valued(*[column.name for column in columns])
+    source = source.render_derived()
+    statement = postgresql.insert(table).from_select(
+        [column.name for column in columns], select(*source.c)
+    )
+    connection.execute(statement.on_conflict_do_nothing())
+
+
+def _array_of(column: Column[Any]) -> postgresql.ARRAY[Any]:
+    """Return the type of many values of a column, as PostgreSQL's unnest takes them."""
+    return postgresql.ARRAY(column.type)
 
 
 def insert_or_update(connection: Connection, table: Table, row: dict[str, Any]) -> None:
@@ -42,7 +124,7 @@ def insert_or_update(connection: Connection, table: Table, row: dict[str, Any]) 
 
 
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    if connection.dialect.name == "sqlite":
+    if connection.dialect.name == _SQLITE:
         return sqlite.insert(table)
     return postgresql.insert(table)
 
@@ -55,5 +137,36 @@ def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> 
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    reads = _kind(connection) is Kind.READ
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    match _kind(connection):
+        case Kind.READ:
+            connection.exec_driver_sql(_SNAPSHOT)
+        case Kind.WRITE:
+            connection.exec_driver_sql(_ALONE)
+        case Kind.APPEND:
+            pass
+
+
+def _kind(connection: Connection) -> Kind:
+    return Kind(connection.get_execution_options().get(KIND, Kind.READ))
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Return how to connect: a database that does not answer is known within seconds."""
+    if not url.startswith(_POSTGRESQL):
+        return {}
+    return {
+        "connect_args": {
+            "connect_timeout": 5,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
+            "application_name": "edgekit",
+        },
+        "pool_timeout": 10,
+    }

@@ -23,6 +23,7 @@ from edgekit.device import DeviceProfile, Requirements
 from fleet_server.domain.rollout import Rollout
 from fleet_server.services.records import AutoConfirm, DeviceState
 from fleet_server.store.columns import Coded, SelectorText, UtcDateTime, Word
+from fleet_server.store.dialects import BIG
 
 metadata = MetaData()
 _PAIRS = dict[str, str]
@@ -31,13 +32,13 @@ fleet = Table(
     "fleet",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("version", Integer, nullable=False),
+    Column("version", BIG, nullable=False),
 )
 
 changes = Table(
     "changes",
     metadata,
-    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("version", BIG, primary_key=True, autoincrement=False),
     Column("device", String(256)),
     Index("changes_by_device", "device", "version"),
 )
@@ -103,7 +104,7 @@ variants = Table(
     Column("digest", String(64), nullable=False, index=True),
     Column("sha1", String(40), nullable=False),
     Column("md5", String(32), nullable=False),
-    Column("size", Integer, nullable=False),
+    Column("size", BIG, nullable=False),
     Column("target", String(512), nullable=False),
     Column("requires", Coded(Requirements), nullable=False),
 )
@@ -125,7 +126,7 @@ rollouts = Table(
 happenings = Table(
     "happenings",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", BIG, primary_key=True),
     Column("rollout", ForeignKey("rollouts.id"), nullable=False, index=True),
     Column("at", UtcDateTime, nullable=False),
     Column("kind", String(32), nullable=False),
@@ -137,7 +138,7 @@ happenings = Table(
 deployments = Table(
     "deployments",
     metadata,
-    Column("action", Integer, primary_key=True),
+    Column("action", BIG, primary_key=True),
     Column("device", ForeignKey("devices.id"), nullable=False),
     Column("rollout", String(256), nullable=False),
     Column("model", String(64), nullable=False),
@@ -201,16 +202,16 @@ windows = Table(
     metadata,
     Column("device", ForeignKey("devices.id"), primary_key=True),
     Column("spool_id", String(64), primary_key=True),
-    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BIG, primary_key=True, autoincrement=False),
     Column("model", String(64), nullable=False),
     Column("digest", String(64), nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("duration_s", Float, nullable=False),
     Column("state", String(16), nullable=False),
-    Column("inferences", Integer, nullable=False),
-    Column("errors", Integer, nullable=False),
-    Column("latencies", Integer, nullable=False),
+    Column("inferences", BIG, nullable=False),
+    Column("errors", BIG, nullable=False),
+    Column("latencies", BIG, nullable=False),
     Column("sum_log_latency", Float, nullable=False),
     Column("sum_sq_log_latency", Float, nullable=False),
     Column("rss_mb", Float, nullable=False),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from edgekit import codec
 from fleet_server.domain.evidence import Summary
@@ -61,7 +62,7 @@ class SqlTelemetry:
             .group_by(_C.model, _C.digest, _C.spool_id)
             .order_by(_C.model, func.min(_C.received_at), _C.digest)
         )
-        return [WindowTotals(**row) for row in self._connection.execute(query).mappings()]
+        return [WindowTotals(**_whole(row)) for row in self._connection.execute(query).mappings()]
 
     def last_digest(
         self, device_id: str, model: str, *, before: datetime, other_than: str = ""
@@ -85,7 +86,7 @@ class SqlTelemetry:
             _C.ended_at > since,
             _C.ended_at <= until,
         )
-        return _summary(dict(self._connection.execute(query).mappings().one()))
+        return _summary(_whole(self._connection.execute(query).mappings().one()))
 
     def summaries(
         self, device_ids: Iterable[str], model: str, *, since: datetime, until: datetime
@@ -100,7 +101,7 @@ class SqlTelemetry:
                 .group_by(_C.device, _C.digest)
             )
             for row in self._connection.execute(query).mappings():
-                sums = dict(row)
+                sums = _whole(row)
                 key = (str(sums.pop("device")), str(sums.pop("digest")))
                 found[key] = _summary(sums)
         return found
@@ -117,6 +118,11 @@ class SqlTelemetry:
 
 def _summary(sums: dict[str, Any]) -> Summary:
     return Summary(max_rss_bytes=int(sums.pop("rss_mb") * (1 << 20)), **sums)
+
+
+def _whole(row: RowMapping) -> dict[str, Any]:
+    """Return a row whose sums of integers are integers; PostgreSQL's are decimals."""
+    return {name: int(v) if isinstance(v, Decimal) else v for name, v in row.items()}
 
 
 def _row(record: WindowRecord) -> dict[str, Any]:

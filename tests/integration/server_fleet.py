@@ -56,8 +56,9 @@ def until(condition: Callable[[], Any], *, within_s: float = 30.0) -> Any:
 class Server:
     """One server folder, and the process that serves it."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, log: str = "log") -> None:
         self.data = data
+        self._log = data / log
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -85,7 +86,7 @@ class Server:
         self.port = self.port or free_port()
         arguments = ["run", str(self.data), "--port", str(self.port)]
         arguments += ["--poll-interval", str(poll_interval), "--tick", str(tick)]
-        with (self.data / "log").open("ab") as log:
+        with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", _COMMAND, *arguments], stderr=log
             )
@@ -105,7 +106,7 @@ class Server:
         return self.process.wait(timeout=30)
 
     def log(self) -> str:
-        return (self.data / "log").read_text()
+        return self._log.read_text()
 
     @property
     def url(self) -> str:

@@ -1,11 +1,13 @@
-"""The store on a real SQLite file: migrations, constraints, changes, blobs, the board."""
+"""The contract of the store, on a real SQLite file and on a real PostgreSQL."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, InternalError
 
 from edgekit.errors import FormatError, StorageError
 from edgekit.telemetry import LogHistogram, Window
@@ -30,6 +32,7 @@ from fleet_server.services.records import (
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.schema import metadata
+from fleet_server.store.turns import turn_of
 
 pytestmark = pytest.mark.integration
 
@@ -39,9 +42,16 @@ DEVICE = DeviceRecord(
 )
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'fleet.sqlite'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[SqlDatabase]:
-    database = SqlDatabase.open(f"sqlite:///{tmp_path / 'fleet.sqlite'}")
+def database(address: str) -> Iterator[SqlDatabase]:
+    database = SqlDatabase.open(address)
     database.migrate()
     yield database
     database.close()
@@ -58,10 +68,16 @@ def test_migrations_make_exactly_the_tables_and_take_them_away(database: SqlData
         assert tables.changes.version() == 0
 
 
-def test_a_write_ahead_log_and_foreign_keys_are_on(database: SqlDatabase) -> None:
+def test_sqlite_has_a_log_that_is_synced_and_foreign_keys(tmp_path: Path) -> None:
+    database = SqlDatabase.open(f"sqlite:///{tmp_path / 'fleet.sqlite'}")
     with database.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    database.close()
+
+
+def test_foreign_keys_are_on(database: SqlDatabase) -> None:
     with pytest.raises(IntegrityError), database.write() as tables:
         tables.deployments.add(deployment("nobody"))
 
@@ -219,15 +235,111 @@ def test_a_blob_is_whole_or_not_there(tmp_path: Path) -> None:
 
 
 def test_others_see_nothing_of_a_write_before_it_is_whole(
-    database: SqlDatabase, tmp_path: Path
+    database: SqlDatabase, address: str
 ) -> None:
-    with database.write() as tables:
-        tables.devices.put(DEVICE)
+    other = SqlDatabase.open(address)
     with database.write() as tables:
         tables.devices.put(replace(DEVICE, id="two"))
-        with sqlite3.connect(tmp_path / "fleet.sqlite") as other:
-            assert other.execute("SELECT id FROM devices").fetchall() == [("one",)]
-        other.close()
+        with other.read() as before:
+            assert before.devices.get("two") is None
+    with other.read() as after:
+        assert after.devices.get("two") is not None
+    other.close()
+
+
+def test_a_reader_sees_one_state_while_others_write(database: SqlDatabase) -> None:
+    with database.read() as tables:
+        assert tables.devices.get("one") is None
+        with database.write() as others:
+            others.devices.put(DEVICE)
+        assert tables.devices.get("one") is None
+
+
+def test_a_reader_cannot_write(database: SqlDatabase) -> None:
+    if database.engine.dialect.name == "sqlite":
+        with database.read() as tables:
+            tables.devices.put(DEVICE)
+    else:
+        with pytest.raises(InternalError, match="read-only"), database.read() as tables:
+            tables.devices.put(DEVICE)
+    with database.read() as tables:
+        assert tables.devices.get("one") is None
+
+
+def test_writers_of_several_processes_take_turns(database: SqlDatabase, address: str) -> None:
+    others = [database, SqlDatabase.open(address)]
+    record = EnrolmentRecord(token_sha256="x" * 64, uses_left=40, expires_at=NOW, labels={})
+    with database.write() as tables:
+        tables.tokens.put_enrolment(record)
+
+    def take(which: int) -> None:
+        with others[which % 2].write() as tables:
+            found = tables.tokens.enrolment("x" * 64)
+            assert found is not None
+            tables.tokens.put_enrolment(replace(found, uses_left=found.uses_left - 1))
+            tables.changes.record(None)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(take, range(40)))
+    with database.read() as tables:
+        left = tables.tokens.enrolment("x" * 64)
+        assert left is not None
+        assert left.uses_left == 0
+        assert [number for number, _ in tables.changes.since(0)] == list(range(1, 41))
+    others[1].close()
+
+
+def test_the_same_windows_from_several_at_once_are_stored_once(
+    database: SqlDatabase, address: str
+) -> None:
+    others = [database, SqlDatabase.open(address)]
+    with database.write() as tables:
+        tables.devices.put(DEVICE)
+    records = [window(seq, ended_at=NOW) for seq in range(1, 101)]
+
+    def send(which: int) -> None:
+        mixed = records if which % 3 else list(reversed(records))
+        with others[which % 2].append() as tables:
+            tables.telemetry.add(mixed)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(send, range(24)))
+    with database.read() as tables:
+        (totals,) = tables.telemetry.totals("one")
+    assert (totals.windows, totals.inferences) == (100, 1000)
+    assert (type(totals.inferences), type(totals.sum_log_latency)) == (int, float)
+    others[1].close()
+
+
+def test_what_cannot_be_stored_is_bad_input(database: SqlDatabase) -> None:
+    with pytest.raises(FormatError, match="cannot be stored"), database.read() as tables:
+        tables.devices.get("\ud800")
+    with pytest.raises(FormatError, match="cannot be stored"), database.read() as tables:
+        tables.deployments.get(1 << 63)
+
+
+def test_processes_that_start_at_once_migrate_once(address: str) -> None:
+    program = (
+        "import sys; from fleet_server.store.database import SqlDatabase;"
+        " SqlDatabase.open(sys.argv[1]).migrate()"
+    )
+    several = [subprocess.Popen([sys.executable, "-c", program, address]) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in several] == [0, 0, 0]
+    database = SqlDatabase.open(address)
+    with database.read() as tables:
+        assert tables.changes.version() == 0
+    database.close()
+
+
+def test_one_scheduler_holds_the_turn_and_its_end_frees_it(address: str, tmp_path: Path) -> None:
+    several = [SqlDatabase.open(address) for _ in range(2)]
+    first, second = (turn_of(database, tmp_path) for database in several)
+    assert [first.mine(), second.mine(), first.mine(), second.mine()] == [True, False, True, False]
+    first.release()
+    assert [second.mine(), first.mine()] == [True, False]
+    second.release()
+    for one in several:
+        one.close()
 
 
 def deployment(device_id: str) -> DeploymentRecord:
