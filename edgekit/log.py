@@ -10,6 +10,21 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_around: ContextVar[dict[str, object] | None] = ContextVar("edgekit_log_fields", default=None)
+
+
+@contextmanager
+def context(**fields: object) -> Iterator[None]:
+    """Add fields to every event that is logged inside, in threads started from it too."""
+    token = _around.set({**(_around.get() or {}), **fields})
+    try:
+        yield
+    finally:
+        _around.reset(token)
 
 
 def set_up(*, level: str = "INFO", as_json: bool = False) -> None:
@@ -28,7 +43,7 @@ def set_up(*, level: str = "INFO", as_json: bool = False) -> None:
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     fields = getattr(record, "fields", {})
-    return fields if isinstance(fields, dict) else {}
+    return {**(fields if isinstance(fields, dict) else {}), **(_around.get() or {})}
 
 
 def _stamp(record: logging.LogRecord) -> str:

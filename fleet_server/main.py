@@ -23,8 +23,9 @@ from edgekit.trust.online import OnlineKeys
 from fleet_server.api.app import make_app
 from fleet_server.api.board import Board
 from fleet_server.api.context import Context
+from fleet_server.domain.access import Role
 from fleet_server.scheduler import Scheduler
-from fleet_server.services.access import add_admin
+from fleet_server.services.accounts import FIRST_ADMIN, AccountService
 from fleet_server.services.bag import Services, make_services
 from fleet_server.services.config import ServerConfig
 from fleet_server.services.ports import Blobs
@@ -73,7 +74,9 @@ def initialise(config: ServerConfig) -> Initialised:
     database = SqlDatabase.open(config.database_url)
     try:
         database.migrate()
-        token = add_admin(database, "admin", now=utc_now())
+        accounts, now = AccountService(database), utc_now()
+        accounts.add(FIRST_ADMIN, Role.ADMIN, now=now)
+        token, _ = accounts.new_token(FIRST_ADMIN, Role.ADMIN, life=None, note="first", now=now)
     finally:
         database.close()
     write_durably(config.admin_token, f"{token}\n".encode(), mode=0o600)
@@ -98,13 +101,19 @@ def create_app(config: ServerConfig) -> ASGIApp:
     trust = TrustService(config.trust, OnlineKeys.open(config.online_keys))
     services = make_services(database, open_blobs(config), trust, config.settings)
     board = Board(database)
-    context = Context(services=services, board=board, settings=config.settings, clock=utc_now)
+    turn = turn_of(database, config.data)
+    scheduler = Scheduler(services, turn, tick_s=config.settings.tick_s, clock=utc_now)
+    context = Context(
+        services=services,
+        board=board,
+        settings=config.settings,
+        clock=utc_now,
+        leads=lambda: scheduler.leads,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001 (signature of FastAPI)
         await asyncio.to_thread(board.refresh)
-        turn = turn_of(database, config.data)
-        scheduler = Scheduler(services, turn, tick_s=config.settings.tick_s, clock=utc_now)
         tasks = [asyncio.create_task(scheduler.run()), asyncio.create_task(_flush(board, services))]
         try:
             yield

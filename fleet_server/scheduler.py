@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _HOUSEKEEPING = timedelta(minutes=10)
 _KEPT_CHANGES = 100_000
+_KEPT_ANSWERS = timedelta(days=1)
 
 
 class Scheduler:
@@ -58,6 +59,7 @@ class Scheduler:
             self._kept_house_at = now
             self._attempt("metadata", lambda: self._services.trust.renew(now=now))
             self._attempt("changes", self._forget_changes)
+            self._attempt("answers", lambda: self._forget_answers(now))
 
     @property
     def leads(self) -> bool:
@@ -73,6 +75,10 @@ class Scheduler:
     def _forget_changes(self) -> None:
         with self._services.database.write() as tables:
             tables.changes.forget_before(tables.changes.version() - _KEPT_CHANGES)
+
+    def _forget_answers(self, now: datetime) -> None:
+        with self._services.database.write() as tables:
+            tables.kept_answers.forget_before(now - _KEPT_ANSWERS)
 
     def _attempt(self, what: str, work: Callable[[], None]) -> None:
         try:

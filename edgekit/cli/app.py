@@ -19,6 +19,7 @@ GROUPS = {
     "release": "Publish releases, list them, withdraw them",
     "rollout": "Bring a release to devices in stages, watch it, stop it",
     "device": "See devices, let new ones in, label them",
+    "access": "Accounts, tokens and the audit log of a server",
     "keys": "Create signing keys and install trust on a server",
     "bundle": "Check bundle files",
 }

@@ -18,6 +18,15 @@ from typing import Self
 from urllib.parse import quote
 
 from edgekit.client.connection import Connection
+from edgekit.client.people import (
+    AccountChange,
+    AccountView,
+    AuditLine,
+    MadeToken,
+    NewAccount,
+    NewToken,
+    TokenView,
+)
 from edgekit.client.wire import (
     DeploymentView,
     DeviceView,
@@ -39,6 +48,7 @@ from edgekit.errors import StorageError, UsageError
 
 API = "/api/v1"
 PAGE_DEVICES = 500
+PAGE_LINES = 1000
 SERVER_VARIABLE = "EDGEKIT_SERVER"
 TOKEN_VARIABLE = "EDGEKIT_TOKEN"  # noqa: S105 (the name of a variable)
 TOKEN_FILE_VARIABLE = "EDGEKIT_TOKEN_FILE"  # noqa: S105 (the name of a variable)
@@ -251,6 +261,43 @@ class FleetClient:
     def abort(self, rollout: str) -> RolloutView:
         """Stop a rollout; devices that run the release go back."""
         return self._connection.ask(RolloutView, "POST", f"{_rollout(rollout)}/abort")
+
+    # People
+
+    def create_account(self, account: NewAccount) -> AccountView:
+        """Add an account."""
+        return self._connection.ask(AccountView, "POST", f"{API}/accounts", body=account)
+
+    def accounts(self) -> list[AccountView]:
+        """Return every account."""
+        return self._connection.ask(list[AccountView], "GET", f"{API}/accounts")
+
+    def change_account(self, name: str, change: AccountChange) -> AccountView:
+        """Change what is not None of an account."""
+        path = f"{API}/accounts/{quote(name, safe='')}"
+        return self._connection.ask(AccountView, "PATCH", path, body=change)
+
+    def create_token(self, token: NewToken) -> MadeToken:
+        """Make a token for an account; it is shown only here."""
+        return self._connection.ask(MadeToken, "POST", f"{API}/tokens", body=token)
+
+    def tokens(self) -> list[TokenView]:
+        """Return every token, without what would let anybody use it."""
+        return self._connection.ask(list[TokenView], "GET", f"{API}/tokens")
+
+    def revoke_token(self, token_id: str) -> TokenView:
+        """End a token's life."""
+        path = f"{API}/tokens/{quote(token_id, safe='')}"
+        return self._connection.ask(TokenView, "DELETE", path)
+
+    def audit(self, *, after: int = 0) -> Iterator[AuditLine]:
+        """Yield who did what from where behind a line, oldest first, page by page."""
+        query: dict[str, str | int] = {"limit": PAGE_LINES}
+        while page := self._connection.ask(
+            list[AuditLine], "GET", f"{API}/audit", query={**query, "after": after}
+        ):
+            yield from page
+            after = page[-1].id
 
 
 def _device(device: str) -> str:

@@ -9,10 +9,23 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 import edgekit
-from fleet_server.api import artifacts, ddi, management, publishing, rollouts, tuf
+from fleet_server.api import (
+    artifacts,
+    ddi,
+    management,
+    operations,
+    people,
+    publishing,
+    rollouts,
+    tuf,
+)
+from fleet_server.api.audited import AuditApp
 from fleet_server.api.context import Context
 from fleet_server.api.poll import PollApp
 from fleet_server.api.problems import add_handlers
+from fleet_server.api.repeats import RepeatApp
+from fleet_server.api.shield import Limits, Shield
+from fleet_server.api.validators import ValidatorApp
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -34,7 +47,7 @@ def make_app(context: Context, *, lifespan: Lifespan) -> ASGIApp:
     )
     add_handlers(app)
     for router in (
-        management.make_health_router(context),
+        operations.make_health_router(context),
         ddi.make_enrolment_router(context),
         ddi.make_router(context),
         artifacts.make_router(context),
@@ -44,10 +57,22 @@ def make_app(context: Context, *, lifespan: Lifespan) -> ASGIApp:
         publishing.make_blob_router(context),
         publishing.make_release_router(context),
         rollouts.make_router(context),
+        people.make_people_router(context),
+        people.make_session_router(context),
+        operations.make_router(context),
     ):
         app.include_router(router)
+    audited = AuditApp(app, context.services.accounts, clock=context.clock)
+    repeats = RepeatApp(audited, context.services, clock=context.clock)
+    shield = Shield(
+        ValidatorApp(repeats),
+        metrics=context.metrics,
+        limits=Limits(),
+        behind_proxy=context.settings.behind_proxy,
+    )
     return PollApp(
-        app,
+        shield,
+        metrics=context.metrics,
         services=context.services,
         board=context.board,
         settings=context.settings,

@@ -46,6 +46,11 @@ class Board:
         """Whether this process committed something that was not read yet."""
         return self._commits != self._database.commits
 
+    @property
+    def seats(self) -> int:
+        """How many answers are kept."""
+        return len(self._seats)
+
     def find(self, device_id: str) -> Seat | None:
         """Return a device's answer; None when it has to be made anew."""
         return self._seats.get(device_id)

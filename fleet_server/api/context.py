@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from edgekit.errors import RefusedError
 from edgekit.protocol import TENANT
+from fleet_server.api.audited import record_request
 from fleet_server.api.board import Board
-from fleet_server.services.access import authenticate_admin, authenticate_device
+from fleet_server.api.metrics import Metrics
+from fleet_server.domain.access import needed
+from fleet_server.services.access import authenticate_device
 from fleet_server.services.bag import Services
 from fleet_server.services.config import Settings
 from fleet_server.services.errors import TooLargeError, UnknownCallerError
 from fleet_server.services.records import DeviceRecord
 
+MANAGEMENT = "/api/v1/"
 CONTROLLER = f"/{TENANT}/controller/v1/"
 TUF = f"/{TENANT}/tuf/metadata/"
 
@@ -31,6 +36,8 @@ class Context:
     board: Board
     settings: Settings
     clock: Callable[[], datetime]
+    metrics: Metrics = field(default_factory=Metrics)
+    leads: Callable[[], bool] = lambda: False
 
     def device(self, request: Request, device_id: str) -> DeviceRecord:
         """Return the device that sends a request.
@@ -46,17 +53,29 @@ class Context:
         return device
 
     def admin(self, request: Request) -> str:
-        """Return the name of the administrator who sends a request.
+        """Return the name of the account that sends a request which it may send.
+
+        What may change something is written into the audit log first, also when it is refused.
 
         Raises:
-            UnknownCallerError: The token is missing or unknown.
+            UnknownCallerError: The token is missing, unknown, expired or revoked.
+            RefusedError: The token's role does not allow it.
         """
+        if (known := getattr(request.state, "account", None)) is not None:
+            return str(known)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise UnknownCallerError(
                 "a token is needed", todo="send it as 'Authorization: Bearer <token>'"
             )
-        return authenticate_admin(self.services.database, token.strip())
+        accounts, now = self.services.accounts, self.clock()
+        caller = accounts.authenticate(token.strip(), now=now)
+        record_request(accounts, request, caller, at=now)
+        permission = needed(request.method, request.url.path.removeprefix(MANAGEMENT))
+        if not caller.may(permission):
+            raise RefusedError(f"a {caller.role.value} may not {permission.value}")
+        request.state.account = caller.account
+        return caller.account
 
     def base(self, request: Request) -> str:
         """Return the address by which the caller reaches this server, without a final slash."""

@@ -6,11 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-import edgekit
 from edgekit.client.wire import (
     DeviceView,
     EnrolmentToken,
-    Health,
     HistoryEntry,
     NewEnrolmentToken,
     OnlineKeys,
@@ -25,21 +23,6 @@ from fleet_server.services.views import totals_view
 
 PREFIX = "/api/v1"
 MAX_PAGE = 1000
-
-
-def make_health_router(context: Context) -> APIRouter:
-    """Return what answers without a token."""
-    router = APIRouter(prefix=PREFIX)
-
-    @router.get("/health")
-    def get_health() -> Health:
-        """Say that the server works, its database too."""
-        with context.services.database.read() as tables:
-            tables.changes.version()
-        days_left = context.services.trust.days_left(now=context.clock())
-        return Health(status="ok", version=edgekit.__version__, trust_days_left=days_left)
-
-    return router
 
 
 def make_trust_router(context: Context) -> APIRouter:

@@ -21,6 +21,7 @@ from edgekit.protocol import RUNNING_HEADER, parse_running
 from fleet_server.api.board import Board, Seat
 from fleet_server.api.context import CONTROLLER, base_url
 from fleet_server.api.ddi_bodies import controller_base
+from fleet_server.api.metrics import Metrics
 from fleet_server.api.problems import RETRY_AFTER_S
 from fleet_server.services.access import authenticate_device
 from fleet_server.services.bag import Services
@@ -48,8 +49,10 @@ class PollApp:
         board: Board,
         settings: Settings,
         clock: Callable[[], datetime],
+        metrics: Metrics,
     ) -> None:
         self._inner = inner
+        self._metrics = metrics
         self._services = services
         self._board = board
         self._settings = settings
@@ -82,10 +85,12 @@ class PollApp:
             and hmac.compare_digest(seat.token, hashlib.sha256(token).hexdigest())
         ):
             self._board.mark_seen(device_id, self._clock())
+            self._metrics.polls.add(1, "memory")
             await _send(send, 200, seat.body)
             return
         base = base_url(scope["headers"], scope["scheme"], behind_proxy=self._settings.behind_proxy)
         status, body = await run_in_threadpool(self._ask, device_id, token, asked, base)
+        self._metrics.polls.add(1, "database" if status == 200 else "refusal")
         await _send(send, status, body)
 
     def _ask(

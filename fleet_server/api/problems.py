@@ -70,6 +70,11 @@ def add_handlers(app: FastAPI) -> None:
 
 def _edgekit(request: Request, error: Exception) -> Response:
     assert isinstance(error, EdgeKitError)  # noqa: S101 (registered for it)
+    return answer_error(request, error)
+
+
+def answer_error(request: Request, error: EdgeKitError) -> Response:
+    """Return the answer that an error stands for."""
     status = status_of(error)
     if status >= 500:
         logger.error("request failed", extra={"fields": {"error": str(error)}})

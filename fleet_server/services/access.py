@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from datetime import datetime
 
 from fleet_server.services.errors import UnknownCallerError
 from fleet_server.services.ports import Database
@@ -34,26 +33,3 @@ def authenticate_device(database: Database, device_id: str, token: str) -> Devic
     if not hmac.compare_digest(known, digest_of(token)) or device is None:
         raise UnknownCallerError("unknown device or token")
     return device
-
-
-def authenticate_admin(database: Database, token: str) -> str:
-    """Return the administrator's name.
-
-    Raises:
-        UnknownCallerError: The token is not one of an administrator.
-    """
-    with database.read() as tables:
-        name = tables.tokens.admin(digest_of(token))
-    if name is None:
-        raise UnknownCallerError(
-            "the token is not known here", todo="use the one that `server init` wrote"
-        )
-    return name
-
-
-def add_admin(database: Database, name: str, *, now: datetime) -> str:
-    """Make a token for an administrator; returns it, shown once."""
-    token = new_token()
-    with database.write() as tables:
-        tables.tokens.put_admin(digest_of(token), name, now=now)
-    return token

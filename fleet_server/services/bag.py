@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fleet_server.services.accounts import AccountService
 from fleet_server.services.checkin import CheckInService
 from fleet_server.services.config import Settings
 from fleet_server.services.enrolment import EnrolmentService
@@ -25,6 +26,7 @@ class Services:
     database: Database
     blobs: Blobs
     trust: TrustService
+    accounts: AccountService
     enrolment: EnrolmentService
     fleet: FleetService
     publish: PublishService
@@ -47,6 +49,7 @@ def make_services(
         database=database,
         blobs=blobs,
         trust=trust,
+        accounts=AccountService(database),
         enrolment=EnrolmentService(database, trust),
         fleet=FleetService(database, plans),
         publish=PublishService(database, trust, blobs),

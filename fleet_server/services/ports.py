@@ -14,6 +14,7 @@ from typing import BinaryIO, Protocol
 from fleet_server.domain.evidence import Summary
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.selector import Selector
+from fleet_server.services.people_ports import Accounts, Audit, KeptAnswers
 from fleet_server.services.records import (
     DeploymentRecord,
     DeviceRecord,
@@ -47,6 +48,10 @@ class Devices(Protocol):
         """Return devices whose labels match, by id, behind `after`."""
         ...
 
+    def count(self) -> int:
+        """Return how many devices there are."""
+        ...
+
     def seen(self, times: Mapping[str, datetime]) -> None:
         """Set the time of the last poll."""
         ...
@@ -73,14 +78,6 @@ class Tokens(Protocol):
 
     def drop_gateway(self, name: str) -> int:
         """Forget a gateway's tokens; returns how many there were."""
-        ...
-
-    def admin(self, token_sha256: str) -> str | None:
-        """Return an administrator's name."""
-        ...
-
-    def put_admin(self, token_sha256: str, name: str, *, now: datetime) -> None:
-        """Add an administrator's token."""
         ...
 
 
@@ -248,6 +245,21 @@ class Flags(Protocol):
 
 class Tables(Protocol):
     """One transaction."""
+
+    @property
+    def accounts(self) -> Accounts:
+        """Accounts and tokens of people."""
+        ...
+
+    @property
+    def audit(self) -> Audit:
+        """The audit log."""
+        ...
+
+    @property
+    def kept_answers(self) -> KeptAnswers:
+        """Kept answers."""
+        ...
 
     @property
     def devices(self) -> Devices:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from edgekit.errors import FormatError, StorageError
 from fleet_server.services.errors import UnavailableError
+from fleet_server.store.accounts import SqlAccounts, SqlAudit, SqlKeptAnswers
 from fleet_server.store.changes import SqlChanges
 from fleet_server.store.deployments import SqlDeployments
 from fleet_server.store.devices import SqlDevices, SqlTokens
@@ -32,6 +33,9 @@ class SqlTables:
     """One transaction: the tables over one connection."""
 
     def __init__(self, connection: Connection) -> None:
+        self.accounts = SqlAccounts(connection)
+        self.audit = SqlAudit(connection)
+        self.kept_answers = SqlKeptAnswers(connection)
         self.devices = SqlDevices(connection)
         self.tokens = SqlTokens(connection)
         self.releases = SqlReleases(connection)

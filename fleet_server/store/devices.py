@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     delete,
+    func,
     select,
     update,
 )
@@ -69,6 +70,11 @@ class SqlDevices:
                 d for d in (DeviceRecord(**row) for row in rows) if selector.matches(d.labels)
             ]
         return found[:limit]
+
+    def count(self) -> int:
+        """Return how many devices there are."""
+        query = select(func.count()).select_from(schema.devices)
+        return int(self._connection.execute(query).scalar_one())
 
     def seen(self, times: Mapping[str, datetime]) -> None:
         """Set the time of the last poll of many devices; unknown ids are ignored.
@@ -129,15 +135,3 @@ class SqlTokens:
         """Forget a gateway's tokens; returns how many there were."""
         table = schema.gateway_tokens
         return self._connection.execute(delete(table).where(table.c.name == name)).rowcount
-
-    def admin(self, token_sha256: str) -> str | None:
-        """Return the name of the administrator with this token."""
-        table = schema.admin_tokens
-        query = select(table.c.name).where(table.c.token_sha256 == token_sha256)
-        name = self._connection.execute(query).scalar()
-        return None if name is None else str(name)
-
-    def put_admin(self, token_sha256: str, name: str, *, now: datetime) -> None:
-        """Add an administrator's token."""
-        row = {"token_sha256": token_sha256, "name": name, "created_at": now}
-        insert_or_update(self._connection, schema.admin_tokens, row)

@@ -77,14 +77,6 @@ enrolment_tokens = Table(
     Column("device_ids", Coded(tuple[str, ...]), nullable=False),
 )
 
-admin_tokens = Table(
-    "admin_tokens",
-    metadata,
-    Column("token_sha256", String(64), primary_key=True),
-    Column("name", String(128), nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-)
-
 releases = Table(
     "releases",
     metadata,
@@ -173,7 +165,7 @@ deployments = Table(
 feedbacks = Table(
     "feedbacks",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", BIG, primary_key=True),
     Column("action", ForeignKey("deployments.action"), nullable=False, index=True),
     Column("at", UtcDateTime, nullable=False),
     Column("execution", String(16), nullable=False),

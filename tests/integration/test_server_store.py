@@ -146,11 +146,8 @@ def test_tokens_are_replaced_whole(database: SqlDatabase) -> None:
     with database.write() as tables:
         tables.tokens.put_enrolment(record)
         tables.tokens.put_enrolment(replace(record, uses_left=1))
-        tables.tokens.put_admin("y" * 64, "ada", now=NOW)
     with database.read() as tables:
         assert tables.tokens.enrolment("x" * 64) == replace(record, uses_left=1)
-        assert tables.tokens.admin("y" * 64) == "ada"
-        assert tables.tokens.admin("z" * 64) is None
 
 
 def test_windows_add_up_once_and_within_their_interval(database: SqlDatabase) -> None:

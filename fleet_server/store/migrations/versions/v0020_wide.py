@@ -16,6 +16,8 @@ _COLUMNS = (
     ("variants", "size"),
     ("happenings", "id"),
     ("deployments", "action"),
+    ("feedbacks", "id"),
+    ("feedbacks", "action"),
     ("windows", "seq"),
     ("windows", "inferences"),
     ("windows", "errors"),
