@@ -21,6 +21,7 @@ from fleet_server.api import (
 )
 from fleet_server.api.audited import AuditApp
 from fleet_server.api.context import Context
+from fleet_server.api.intake import IntakeApp
 from fleet_server.api.poll import PollApp
 from fleet_server.api.problems import add_handlers
 from fleet_server.api.repeats import RepeatApp
@@ -70,8 +71,15 @@ def make_app(context: Context, *, lifespan: Lifespan) -> ASGIApp:
         limits=Limits(),
         behind_proxy=context.settings.behind_proxy,
     )
-    return PollApp(
+    intake = IntakeApp(
         shield,
+        services=context.services,
+        board=context.board,
+        clock=context.clock,
+        metrics=context.metrics,
+    )
+    return PollApp(
+        intake,
         metrics=context.metrics,
         services=context.services,
         board=context.board,

@@ -6,6 +6,7 @@ after a commit of this process, and every second for those of others. Knows no H
 
 from __future__ import annotations
 
+import hmac
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +37,7 @@ class Board:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._seats: dict[str, Seat] = {}
+        self._passes: dict[str, tuple[bytes, int]] = {}
         self._version = -1
         self._commits = -1
         self._lock = threading.Lock()
@@ -61,6 +63,22 @@ class Board:
             if seat.version >= self._version:
                 self._seats[device_id] = seat
 
+    @property
+    def version(self) -> int:
+        """Number of the latest change that was read."""
+        return self._version
+
+    def passes(self, device_id: str, shown: bytes) -> bool:
+        """Say whether a token was checked since the device changed; `shown` is its digest."""
+        known = self._passes.get(device_id)
+        return known is not None and hmac.compare_digest(known[0], shown)
+
+    def let_pass(self, device_id: str, shown: bytes, version: int) -> None:
+        """Remember that a token was checked, unless a change overtook the check."""
+        with self._lock:
+            if version >= self._version:
+                self._passes[device_id] = (shown, version)
+
     def refresh(self) -> None:
         """Read what changed and forget the answers that it touches."""
         with self._lock:
@@ -69,6 +87,7 @@ class Board:
                 latest = tables.changes.version()
                 changes = tables.changes.since(self._version) if self._version >= 0 else []
             if self._version < 0 or len(changes) != latest - self._version:
+                self._passes.clear()
                 self._seats.clear()  # first look, or so far behind that numbers are gone
             for number, device_id in changes:
                 self._forget(number, device_id)
@@ -87,6 +106,7 @@ class Board:
         if device_id is None:
             self._seats = {d: s for d, s in self._seats.items() if s.version >= number}
             return
+        self._passes.pop(device_id, None)
         seat = self._seats.get(device_id)
         if seat is not None and seat.version < number:
             del self._seats[device_id]

@@ -26,8 +26,10 @@ from edgekit.errors import (
 )
 from edgekit.protocol import TENANT
 from fleet_server.services.errors import (
+    BusyError,
     GoneError,
     NotFoundError,
+    SlowError,
     TooLargeError,
     UnavailableError,
     UnknownCallerError,
@@ -40,6 +42,8 @@ STATUS: dict[type[EdgeKitError], int] = {
     NotFoundError: 404,
     GoneError: 410,
     TooLargeError: 413,
+    SlowError: 408,
+    BusyError: 429,
     RefusedError: 403,
     ConflictError: 409,
     FormatError: 422,

@@ -23,3 +23,11 @@ class TooLargeError(RefusedError):
 
 class UnavailableError(StorageError):
     """The database or the bucket does not answer now; the same request may work soon."""
+
+
+class BusyError(RefusedError):
+    """The server has too much to do; the same request may work soon."""
+
+
+class SlowError(RefusedError):
+    """The caller takes too long."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from edgekit.errors import FormatError
@@ -14,6 +15,7 @@ from fleet_server.services.ports import Database
 from fleet_server.services.records import WindowRecord, WindowTotals
 
 _SPOOL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LEAST_GRANT = 10
 _MAX_NAME = 128
 _MAX_INT = (1 << 63) - 1
 
@@ -33,26 +35,54 @@ class TelemetryService:
             FormatError: The spool has no usable name.
             TooLargeError: More windows than a batch may hold.
         """
+        records, receipt = self.prepare(device_id, batch, received_at=received_at)
+        self.keep(records)
+        return receipt
+
+    def prepare(
+        self, device_id: str, batch: TelemetryBatch, *, received_at: datetime, load: float = 0.0
+    ) -> tuple[list[WindowRecord], TelemetryReceipt]:
+        """Return what of a batch is to be stored, and what to answer once it is; stores nothing.
+
+        Args:
+            device_id: Who sent it.
+            batch: As it was sent.
+            received_at: UTC.
+            load: How busy the server is, 0 to 1: the next batch is granted less.
+
+        Raises:
+            FormatError: The spool has no usable name.
+            TooLargeError: More windows than a batch may hold.
+        """
         if not _SPOOL_ID.fullmatch(batch.spool_id):
             raise FormatError("the spool's name cannot be used", where="telemetry")
         if len(batch.windows) > MAX_BATCH_WINDOWS:
             raise TooLargeError(f"more than {MAX_BATCH_WINDOWS} windows", where="telemetry")
-        good = [w for w in batch.windows if is_sound(w)]
-        records = [
-            WindowRecord(
-                device_id=device_id,
-                spool_id=batch.spool_id,
-                window=window,
-                received_at=received_at,
-                ended_at=aligned_end(window, batch, received_at=received_at),
+        records, refused = [], []
+        for window in batch.windows:
+            if not is_sound(window):
+                refused.append(window.seq)
+                continue
+            records.append(
+                WindowRecord(
+                    device_id=device_id,
+                    spool_id=batch.spool_id,
+                    window=window,
+                    received_at=received_at,
+                    ended_at=aligned_end(window, batch, received_at=received_at),
+                )
             )
-            for window in good
-        ]
+        receipt = TelemetryReceipt(
+            accepted=tuple(record.window.seq for record in records),
+            refused=tuple(refused),
+            max_windows=max(_LEAST_GRANT, int(MAX_BATCH_WINDOWS * (1.0 - load))),
+        )
+        return records, receipt
+
+    def keep(self, records: Sequence[WindowRecord]) -> None:
+        """Store windows, of one device or of many, each once; durable on return."""
         with self._database.append() as tables:
             tables.telemetry.add(records)
-        accepted = tuple(w.seq for w in good)
-        refused = tuple(w.seq for w in batch.windows if not is_sound(w))
-        return TelemetryReceipt(accepted=accepted, refused=refused)
 
     def totals(self, device_id: str) -> list[WindowTotals]:
         """Add up what arrived from a device."""

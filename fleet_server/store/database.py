@@ -10,7 +10,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from edgekit.errors import FormatError, StorageError
@@ -108,10 +108,14 @@ class SqlDatabase:
 
         Raises:
             StorageError: No room, no permission, or the database does not answer.
+            FormatError: A fact is about something that is not stored, or cannot be stored.
         """
         beside = nullcontext() if self.engine.dialect.name != "sqlite" else self._alone()
-        with beside, self._transaction(Kind.APPEND) as tables:
-            yield tables
+        try:
+            with beside, self._transaction(Kind.APPEND) as tables:
+                yield tables
+        except IntegrityError as error:
+            raise FormatError("is about something that is not here", where="database") from error
 
     @contextmanager
     def _transaction(self, kind: Kind) -> Iterator[SqlTables]:

@@ -96,7 +96,7 @@ def insert_or_ignore(connection: Connection, table: Table, rows: list[dict[str, 
     keys = [column.name for column in table.primary_key]
     rows = sorted(rows, key=lambda row: [row[key] for key in keys])
     if connection.dialect.name == _SQLITE:
-        connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+        _execute_many(connection, sqlite.insert(table).on_conflict_do_nothing(), table, rows)
         return
     columns = [table.c[name] for name in rows[0]]
     arrays = [
@@ -108,6 +108,21 @@ def insert_or_ignore(connection: Connection, table: Table, rows: list[dict[str, 
         [column.name for column in columns], select(*source.c)
     )
     connection.execute(statement.on_conflict_do_nothing())
+
+
+def _execute_many(
+    connection: Connection, statement: sqlite.Insert, table: Table, rows: list[dict[str, Any]]
+) -> None:
+    """Insert rows by the driver's own executemany: half the time of Core's, which copies rows."""
+    dialect, names = connection.dialect, list(rows[0])
+    compiled = statement.compile(dialect=dialect, column_keys=names)
+    order = compiled.positiontup or names
+    convert = [table.c[n].type.dialect_impl(dialect).bind_processor(dialect) for n in order]
+    columns = [
+        [row[name] if to is None else to(row[name]) for row in rows]
+        for name, to in zip(order, convert, strict=True)
+    ]
+    connection.exec_driver_sql(str(compiled), list(zip(*columns, strict=True)))
 
 
 def _array_of(column: Column[Any]) -> postgresql.ARRAY[Any]:

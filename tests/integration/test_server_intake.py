@@ -1,0 +1,153 @@
+"""Telemetry's hot path: one commit for many, each answered after it; on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from edgekit import codec
+from edgekit.errors import FormatError
+from edgekit.protocol import TelemetryBatch
+from edgekit.telemetry import Window
+from fleet_server.services.errors import BusyError
+from fleet_server.services.gathering import MOST_WAITING, Gathering
+from fleet_server.services.records import DeviceRecord, WindowRecord
+from fleet_server.services.telemetry import TelemetryService
+from fleet_server.store.database import SqlDatabase
+from tests.integration.server_fleet import Engineer, Server, SimulatedDevice
+
+pytestmark = pytest.mark.integration
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlDatabase]:
+    url = f"sqlite:///{tmp_path / 'fleet.sqlite'}"
+    if request.param == "postgresql":
+        url = str(request.getfixturevalue("postgres_url"))
+    database = SqlDatabase.open(url)
+    database.migrate()
+    with database.write() as tables:
+        tables.devices.put(
+            DeviceRecord(id="d1", token_sha256="t" * 64, enrolled_by="e" * 64, enrolled_at=NOW)
+        )
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("intake") / "data") as server:
+        Engineer.create(server, tmp_path_factory.mktemp("engineer"))
+        yield server
+
+
+def record(seq: int, *, device: str = "d1") -> WindowRecord:
+    window = Window(
+        seq=seq, model="m", digest="d" * 64, boot_id="b", ended_mono_s=1.0, duration_s=1.0
+    )
+    return WindowRecord(
+        device_id=device, spool_id="s", window=window, received_at=NOW, ended_at=NOW
+    )
+
+
+def stored(database: SqlDatabase) -> int:
+    with database.read() as tables:
+        return sum(totals.windows for totals in tables.telemetry.totals("d1"))
+
+
+def test_many_senders_share_a_commit(database: SqlDatabase) -> None:
+    async def send() -> Gathering:
+        gathering = Gathering(TelemetryService(database))
+        await asyncio.gather(*(gathering.store([record(seq)]) for seq in range(1, 301)))
+        return gathering
+
+    gathering = asyncio.run(send())
+    assert (stored(database), gathering.waiting) == (300, 0)
+    assert gathering.commits <= 10
+
+
+def test_one_bad_batch_harms_no_other(database: SqlDatabase) -> None:
+    async def send() -> list[BaseException | None]:
+        gathering = Gathering(TelemetryService(database))
+        batches = [[record(1)], [record(2, device="nobody")], [record(3)], [record(4)]]
+        return await asyncio.gather(*map(gathering.store, batches), return_exceptions=True)
+
+    first, bad, *rest = asyncio.run(send())
+    assert isinstance(bad, FormatError)
+    assert [first, *rest] == [None, None, None]
+    assert stored(database) == 3
+
+
+def test_who_comes_when_too_many_wait_is_told_so(database: SqlDatabase) -> None:
+    async def send() -> None:
+        gathering = Gathering(TelemetryService(database))
+        with pytest.raises(BusyError):
+            await gathering.store([record(1)] * (MOST_WAITING + 1))
+        await gathering.store([record(1)])
+
+    asyncio.run(send())
+    assert stored(database) == 1
+
+
+def test_a_busy_server_grants_smaller_batches(database: SqlDatabase) -> None:
+    batch = TelemetryBatch(spool_id="s", boot_id="b", sent_mono_s=1.0, windows=())
+    telemetry = TelemetryService(database)
+    grants = [
+        telemetry.prepare("d1", batch, received_at=NOW, load=load)[1].max_windows
+        for load in (0.0, 0.5, 1.0)
+    ]
+    assert grants == [500, 250, 10]
+
+
+def test_what_is_sent_twice_or_at_once_is_stored_once(server: Server) -> None:
+    devices = [SimulatedDevice.enrol(server, f"twice-{n}") for n in range(4)]
+    for device in devices:
+        device.running = {"m": "d" * 64}
+    windows = [replace(devices[0].window("m"), seq=seq) for seq in range(1, 41)]
+
+    def send(index: int) -> None:
+        devices[index % 4].send(windows[index % 20 : index % 20 + 20])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(send, range(80)))
+    with server.client() as client:
+        for device in devices:
+            (totals,) = client.telemetry(device.name)
+            assert (totals.windows, totals.first_seq) == (
+                totals.last_seq - totals.first_seq + 1,
+                totals.first_seq,
+            )
+
+
+def test_a_device_cannot_write_for_another(server: Server) -> None:
+    one, two = (SimulatedDevice.enrol(server, name) for name in ("mine", "other"))
+    one.running = {"m": "d" * 64}
+    one.send([one.window("m")])
+    body = codec.encode(TelemetryBatch(spool_id="s", boot_id="b", sent_mono_s=1.0, windows=()))
+    for token in (two.token, "", one.token + "x"):
+        headers = {"Authorization": f"TargetToken {token}"}
+        answer = server.ask("POST", f"{one.path}/telemetry", body=body, headers=headers)
+        assert (answer.status, answer.body) == (401, b"")
+
+
+def test_a_body_is_bounded_in_size_while_it_arrives(server: Server) -> None:
+    device = SimulatedDevice.enrol(server, "large")
+    head = f"POST {device.path}/telemetry HTTP/1.1\r\nHost: x\r\n"
+    head += f"Authorization: TargetToken {device.token}\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as link:
+        link.sendall(head.encode() + b"Content-Length: 99999999999\r\n\r\n")
+        assert b" 413 " in link.recv(65536).split(b"\r\n")[0]
+    assert device.ask("POST", "/telemetry", body=b"{").status == 400
+    assert (
+        device.ask("POST", "/telemetry", body=b"x", headers={"Content-Encoding": "br"}).status
+        == 400
+    )
