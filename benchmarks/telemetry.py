@@ -62,7 +62,7 @@ def _compare(
     name: str, url: str, folder: Path, *, size: int, rounds: int, seconds: float
 ) -> list[Result]:
     with running_fleet(folder, devices=CONNECTIONS, database=url) as fleet:
-        requests = tuple(_request(fleet, index, size) for index in range(CONNECTIONS))
+        requests = telemetry_requests(fleet, CONNECTIONS, size)
         with bare_app(b'{"accepted":[1],"max_windows":500,"refused":[]}') as port:
             targets = {
                 OURS: Target(ports=fleet.ports, requests=requests),
@@ -106,6 +106,11 @@ def _single_commits(fleet: Fleet, seconds: float, *, first: int) -> float:
     elapsed = time.perf_counter() - start
     database.close()
     return count / elapsed
+
+
+def telemetry_requests(fleet: Fleet, devices: int, size: int) -> tuple[str, ...]:
+    """Return a request of each device with `size` windows."""
+    return tuple(_request(fleet, index, size) for index in range(devices))
 
 
 def _request(fleet: Fleet, index: int, size: int) -> str:
