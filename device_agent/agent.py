@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from device_agent.boot import boot_id
@@ -51,6 +52,7 @@ from edgekit.trust.process import ask
 logger = logging.getLogger(__name__)
 START_WAIT_S = 15.0
 TROUBLE_WAIT_S = 5.0
+FIRST_POLL_SPREAD_S = 60.0
 
 
 class Agent:
@@ -126,6 +128,7 @@ class Agent:
             trust=ask,
             stopping=self._stopping,
             clock=time.monotonic,
+            now=lambda: datetime.now(UTC),  # noqa: TID251 (this is a composition root)
             rng=rng,
             contact=Contact(trust_url=identity.trust_url),
             alive=self._alive,
@@ -152,6 +155,10 @@ class Agent:
                 self._ctx.slots.of(record.deployment.model).commit(record.deployment.digest)
         self._serve_committed()
         self._sweep(record)
+        if record.boot_id and not same_boot:
+            # After a power cut in a whole district the devices do not ask all at once.
+            spread_s = min(FIRST_POLL_SPREAD_S, self._ctx.poll_interval_s())
+            self._ctx.contact.next_poll_s = time.monotonic() + spread_s * self._ctx.rng.random()
         return record
 
     def _sweep(self, record: Record) -> None:
@@ -222,7 +229,7 @@ class Agent:
             return STEPS[record.state](self._ctx, record)
         except (EdgeKitError, OSError) as error:
             logger.exception("step failed", extra={"fields": {"state": record.state}})
-            if (record.state, Event.FAILED) not in TRANSITIONS:
+            if record.state in AT_REST or (record.state, Event.FAILED) not in TRANSITIONS:
                 self._ctx.wait(TROUBLE_WAIT_S)
                 return (Event.WAKE if record.state is State.IDLE else Event.LATER), record
             full = isinstance(error, (StorageError, OSError))

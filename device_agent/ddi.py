@@ -160,9 +160,7 @@ class Ddi:
 
     def agree_to_cancel(self, url: str) -> None:
         """Close what the server wants to stop; nothing of it has begun."""
-        action = url.partition("?")[0].rstrip("/").rpartition("/")[2]
-        if not _ACTION.fullmatch(action):
-            raise FormatError("has no number", where=url)
+        action = action_of(url)
         self._feedback(
             f"{self._identity.base_url}/cancelAction/{action}/feedback",
             Status(execution=Execution.CLOSED, result=Result(finished=Finished.SUCCESS)),
@@ -190,6 +188,18 @@ class Ddi:
 
     def _feedback_url(self, action: str) -> str:
         return f"{self._identity.base_url}/deploymentBase/{action}/feedback"
+
+
+def action_of(url: str) -> str:
+    """Return the number of the action that an address names.
+
+    Raises:
+        FormatError: It names none.
+    """
+    action = url.partition("?")[0].rstrip("/").rpartition("/")[2]
+    if not _ACTION.fullmatch(action):
+        raise FormatError("has no number", where=url)
+    return action
 
 
 def _deployment(action: str, chunk: Chunk, answer_url: str, where: str) -> Deployment:

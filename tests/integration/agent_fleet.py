@@ -76,6 +76,7 @@ class Fleet:
         self.busy = 0
         self.refuse_outcomes = 0
         self.lose_receipts = 0
+        self.cancelling = ""
         self.on_closed: Callable[[], None] = lambda: None
         self.attributes: dict[str, str] = {}
         self.profiles: list[dict[str, Any]] = []
@@ -242,7 +243,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.fleet.attributes:
             links["configData"] = {"href": f"{url}/configData"}
         open_offers = [o for o in self.fleet.offers if not o.closed]
-        if open_offers:
+        if self.fleet.cancelling:
+            links["cancelAction"] = {"href": f"{url}/cancelAction/{self.fleet.cancelling}"}
+        elif open_offers:
             links["deploymentBase"] = {"href": f"{url}/deploymentBase/{open_offers[0].action}?c=1"}
         return {"config": {"polling": {"sleep": "00:00:01"}}, "_links": links}
 
@@ -283,6 +286,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._feedback(json.loads(body)["status"])
 
     def _feedback(self, status: dict[str, Any]) -> None:
+        if "/cancelAction/" in self.path:
+            self.fleet.cancelling = ""
+            return self._send(200)
         offer = self._offer(self.path, "deploymentBase")
         if offer is None or offer.closed:
             return self._send(410)
