@@ -14,6 +14,7 @@ from edgekit import codec
 from edgekit.device import DeviceProfile
 from edgekit.errors import FormatError
 from edgekit.protocol import (
+    LINK_DELTA,
     LINK_PROFILE,
     LINK_TELEMETRY,
     LINK_TRUST,
@@ -222,4 +223,9 @@ def _deployment(action: str, chunk: Chunk, answer_url: str, where: str) -> Deplo
         size=artifact.size,
         url=link.href,
         answer_url=answer_url,
+        deltas={
+            relation.removeprefix(f"{LINK_DELTA}:"): one.href
+            for relation, one in artifact.links.items()
+            if relation.startswith(f"{LINK_DELTA}:")
+        },
     )

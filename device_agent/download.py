@@ -79,6 +79,23 @@ def download(
     _check_digest(part, sha256)
 
 
+def fetch_capped(
+    transport: Transport, url: str, part: Path, *, limit: int, pause: Pause = no_pause
+) -> None:
+    """Bring at most `limit` bytes into `part`, begun anew; raises as `download` does."""
+    check_room(part.parent, need=limit)
+    part.unlink(missing_ok=True)
+    with transport.stream("GET", url) as response:
+        _copy(response, part, limit, pause)
+
+
+def sync_part(part: Path) -> None:
+    """Bring a download and its name to the disk."""
+    with _writing(part):
+        sync(part)
+        sync(part.parent)
+
+
 def check_room(folder: Path, *, need: int) -> None:
     """Check that `need` bytes fit and leave room to work.
 
@@ -106,9 +123,7 @@ def _fetch(
         with _writing(part), part.open("ab") as out:
             out.truncate(start)
         _copy(response, part, size - start, pause)
-    with _writing(part):
-        sync(part)
-        sync(part.parent)
+    sync_part(part)
     came = part.stat().st_size
     if came < size:
         raise NetworkError(f"the answer ended after {came} of {size} bytes", where=url)

@@ -14,6 +14,7 @@ from pathlib import Path
 from device_agent.boot import clock_synchronised
 from device_agent.contacting import CancelledError, contact, heartbeat, steering
 from device_agent.context import Context
+from device_agent.deltas import fetch_delta
 from device_agent.download import download
 from device_agent.journal import Deployment, Ending, Record
 from device_agent.maintenance import may_begin
@@ -261,6 +262,8 @@ def _fetch(ctx: Context, wanted: Deployment, part: Path) -> None:
     """Download over a connection of its own: the polls go on meanwhile."""
     transport = ctx.ddi.transport.another()
     try:
+        if not part.exists() and fetch_delta(ctx, transport, wanted, part):
+            return
         download(
             transport,
             wanted.url,

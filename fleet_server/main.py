@@ -30,6 +30,7 @@ from fleet_server.services.config import ServerConfig
 from fleet_server.services.trust import TrustService
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
+from fleet_server.store.deltas import FolderDeltas
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,13 @@ def create_app(config: ServerConfig) -> ASGIApp:
     database = SqlDatabase.open(config.database_url)
     database.migrate()
     trust = TrustService(config.trust, OnlineKeys.open(config.online_keys))
-    services = make_services(database, FolderBlobs(config.blobs), trust, config.settings)
+    services = make_services(
+        database,
+        FolderBlobs(config.blobs),
+        trust,
+        config.settings,
+        deltas=FolderDeltas(config.blobs / "deltas"),
+    )
     board = Board(database)
     context = Context(services=services, board=board, settings=config.settings, clock=utc_now)
 

@@ -307,6 +307,18 @@ class Database(Protocol):
         ...
 
 
+class DeltaFiles(Protocol):
+    """Deltas by their pair of bundles."""
+
+    def find(self, old: str, new: str) -> Path | None:
+        """Return where a delta lies; an empty file means that it was not worth it."""
+        ...
+
+    def put(self, old: str, new: str, data: bytes) -> None:
+        """Keep a delta."""
+        ...
+
+
 class Blobs(Protocol):
     """Bundles by digest: whole or not there."""
 

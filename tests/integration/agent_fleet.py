@@ -77,6 +77,7 @@ class Fleet:
         self.refuse_outcomes = 0
         self.lose_receipts = 0
         self.cancelling = ""
+        self.deltas: dict[str, tuple[str, bytes]] = {}
         self.on_closed: Callable[[], None] = lambda: None
         self.attributes: dict[str, str] = {}
         self.profiles: list[dict[str, Any]] = []
@@ -227,7 +228,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(self._poll())
         offer = self._offer(path, "deploymentBase")
         if offer is not None and path.endswith(f"/{offer.action}"):
-            return self._json(_deployment(fleet.url, offer))
+            return self._json(_deployment(fleet.url, offer, fleet.deltas.get(offer.action)))
+        if path.endswith("/delta"):
+            fleet.ranges.append("delta")
+            return self._send(200, fleet.deltas[path.split("/")[-2]][1])
         if "/artifacts/" in path:
             found = next(o for o in fleet.offers if path.endswith(f"/{o.action}"))
             return self._artifact(found)
@@ -352,12 +356,16 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _deployment(url: str, offer: Offer) -> dict[str, Any]:
+def _deployment(url: str, offer: Offer, delta: tuple[str, bytes] | None) -> dict[str, Any]:
+    links = {"download-http": {"href": f"{url}{BASE}/artifacts/{offer.action}"}}
+    if delta is not None:
+        href = f"{url}{BASE}/deltas/{offer.action}/delta"
+        links[f"edgekit:delta:{delta[0]}"] = {"href": href}
     artifact = {
         "filename": offer.bundle.path.name,
         "hashes": {"sha256": offer.bundle.sha256, "sha1": "", "md5": ""},
         "size": offer.bundle.size,
-        "_links": {"download-http": {"href": f"{url}{BASE}/artifacts/{offer.action}"}},
+        "_links": links,
     }
     meta = {
         "edgekit:target": offer.target,
