@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from device_agent.boot import boot_id
 from device_agent.config import Config, Layout
@@ -38,7 +39,7 @@ from device_agent.states import (
     advance,
     resume,
 )
-from device_agent.status import LiveStatus, model_status, write_live
+from device_agent.status import LiveStatus, model_status, read_status, write_live
 from device_agent.steps import STEPS
 from device_agent.supervisor import Supervisor
 from device_agent.transport import Transport
@@ -48,6 +49,9 @@ from edgekit.durable import forget_unfinished
 from edgekit.errors import ConflictError, EdgeKitError, FormatError, StorageError
 from edgekit.protocol import AGENT_HEADER, Outcome, Reason
 from edgekit.trust.process import ask
+
+if TYPE_CHECKING:
+    from device_agent.metrics import MetricsServer
 
 logger = logging.getLogger(__name__)
 START_WAIT_S = 15.0
@@ -92,6 +96,7 @@ class Agent:
         """Serve what was committed, finish what was begun, follow the server; until stopped."""
         record = self._recover()
         self._uploader.start()
+        self._metrics = self._show_metrics()
         notify(self._notify_address, "READY=1")
         try:
             while not self._stopping.is_set():
@@ -105,7 +110,17 @@ class Agent:
             self._interrupt(record)
             self._ctx.supervisor.stop()
             self._uploader.stop()
+            if self._metrics is not None:
+                self._metrics.close()
             self.publish()
+
+    def _show_metrics(self) -> MetricsServer | None:
+        port = self._ctx.config.metrics_port
+        if not port:
+            return None
+        from device_agent.metrics import MetricsServer
+
+        return MetricsServer(port, lambda: read_status(self._layout))
 
     def publish(self) -> None:
         """Write status.json; trouble with it is no reason to stop."""
@@ -274,7 +289,7 @@ def _transport(identity: Identity) -> Transport:
         "Accept": "application/json",
         AGENT_HEADER: __version__,
     }
-    return Transport(identity.server, headers)
+    return Transport(identity.addresses, headers)
 
 
 def _open_lock(path: Path) -> int:

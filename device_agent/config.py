@@ -51,6 +51,7 @@ class Config:
         runtimes: Use only these; empty uses all that work here.
         ports: Loopback port of a model; 0 or absent lets the system choose one, which is kept.
         attributes: Pairs that the device reports about itself.
+        metrics_port: Loopback port that shows the status to Prometheus; 0 shows nothing.
         log_level: Lowest level that is logged.
         log_json: One JSON object a line.
         probation: What a candidate may do.
@@ -71,6 +72,7 @@ class Config:
     runtimes: tuple[str, ...] = ()
     ports: dict[str, int] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
+    metrics_port: int = 0
     log_level: str = "INFO"
     log_json: bool = False
     probation: Budget = field(default_factory=Budget)
@@ -95,6 +97,11 @@ class Layout:
     def identity(self) -> Path:
         """Who the device is, written at enrolment; holds the token, 0600."""
         return self.folder / "identity.json"
+
+    @property
+    def ca(self) -> Path:
+        """Certificates of a private authority; absent means those of the system."""
+        return self.folder / "ca.pem"
 
     @property
     def trust(self) -> Path:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -76,6 +77,7 @@ class Fleet:
         self.busy = 0
         self.refuse_outcomes = 0
         self.lose_receipts = 0
+        self.tls: ssl.SSLContext | None = None
         self.cancelling = ""
         self.deltas: dict[str, tuple[str, bytes]] = {}
         self.on_closed: Callable[[], None] = lambda: None
@@ -150,6 +152,8 @@ class Fleet:
         handler = type("Handler", (_Handler,), {"fleet": self})
         self._server = _Server(("127.0.0.1", self.port), handler)
         self.port = self._server.server_port
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         loop = self._server.serve_forever
         threading.Thread(target=loop, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -163,7 +167,7 @@ class Fleet:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def enrolment_file(self) -> dict[str, str]:
         digest = hashlib.sha256(self.root).hexdigest()
@@ -424,12 +428,12 @@ class Device:
         done = self.command("enrol", "--file", str(file), "--id", DEVICE)
         assert done.returncode == 0, done.stderr
 
-    def start(self, program: str = "") -> None:
+    def start(self, program: str = "", *arguments: str) -> None:
         """Start the agent; `program` is Python code to run instead of the module."""
         how = ["-c", program] if program else ["-m", "device_agent"]
         with (self.folder.parent / "agent.log").open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, *how, "run", "--state", str(self.folder)],
+                [sys.executable, *how, "run", "--state", str(self.folder), *arguments],
                 stderr=out,
                 env={**os.environ, **self.environment},
             )

@@ -42,7 +42,7 @@ def test_a_device_is_offered_a_delta_from_what_it_runs(engineer: Engineer, tmp_p
     until(finished)
     second = engineer.publish("1.1.0").variants[0]
     deltas = engineer.server.data / "blobs" / "deltas"
-    until(lambda: (deltas / f"{first.digest}-{second.digest}").is_file())
+    until((deltas / f"{first.digest}-{second.digest}").is_file)
     engineer.roll_out("1.1.0")
     artifact = offered(device)
     href = artifact["_links"][f"edgekit:delta:{first.digest}"]["href"]
