@@ -1,12 +1,14 @@
-"""`edgekit-agent`: enrol, run, status. Parses, calls one function, prints."""
+"""`edgekit-agent`: enrol, run, status, doctor and more. Parses, calls one function, prints."""
 
 from __future__ import annotations
 
 import argparse
+import platform
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from device_agent.config import Layout, load_config
@@ -14,6 +16,8 @@ from edgekit import __version__, codec, log
 from edgekit.errors import EdgeKitError
 
 EXIT_BUG = 70
+EXIT_UNWELL = 1
+"""Exit code of `doctor` when something is wrong."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,12 +42,33 @@ def _parser() -> argparse.ArgumentParser:
     enrol = _command(commands, "enrol", "make this device known to a fleet server, once")
     enrol.add_argument("--file", type=Path, required=True, help="enrolment file of the operator")
     enrol.add_argument("--id", required=True, help="name that the device shall have")
+    enrol.add_argument("--token-file", type=Path, help="enrolment token, in a file of mode 0600")
+    enrol.add_argument("--erase", action="store_true", help="erase FILE afterwards: used once")
     enrol.set_defaults(run=_enrol)
     run = _command(commands, "run", "follow the server until told to end (SIGTERM, SIGINT)")
+    run.add_argument(
+        "--enrol-file",
+        type=Path,
+        metavar="FILE",
+        help="enrol by this file at the first start, and erase it",
+    )
+    run.add_argument("--id", default=platform.node(), help="name for that (default: the host's)")
     run.set_defaults(run=_run)
     status = _command(commands, "status", "say what runs, what is going on and what waits")
     status.add_argument("--json", action="store_true", help="print one JSON object")
     status.set_defaults(run=_status)
+    doctor = _command(commands, "doctor", "find out whether this device can do its work")
+    doctor.add_argument("--json", action="store_true", help="print one JSON list")
+    doctor.set_defaults(run=_doctor)
+    metrics = _command(commands, "metrics", "print the status as Prometheus text")
+    metrics.set_defaults(run=_metrics)
+    service = _command(commands, "install-service", "write a systemd unit for this agent")
+    service.add_argument("--user", required=True, help="ordinary user that runs it")
+    service.add_argument(
+        "--folder", type=Path, default=Path("/etc/systemd/system"), help="where the unit goes"
+    )
+    service.add_argument("--enrol-file", type=Path, help="file of the first boot, erased then")
+    service.set_defaults(run=_install_service)
     return parser
 
 
@@ -56,22 +81,29 @@ def _command(
 
 
 def _enrol(arguments: argparse.Namespace) -> int:
-    from device_agent.enrolment import enrol, read_enrolment
+    from device_agent.enrolment import enrol, erase, read_enrolment, with_token
 
     layout = Layout(arguments.state)
     config = load_config(layout.config)
-    identity = enrol(read_enrolment(arguments.file), arguments.id, config=config, layout=layout)
+    file = with_token(read_enrolment(arguments.file), arguments.token_file)
+    identity = enrol(file, arguments.id, config=config, layout=layout)
+    if arguments.erase:
+        erase(arguments.file)
     sys.stdout.write(f"enrolled as {identity.device_id} at {identity.server}\n")
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from device_agent.agent import Agent, only_agent
+    from device_agent.enrolment import believe_only, zero_touch
     from device_agent.identity import load_identity
 
     layout = Layout(arguments.state)
-    load_identity(layout.identity)
     config = load_config(layout.config)
+    if arguments.enrol_file is not None and arguments.enrol_file.exists():
+        zero_touch(arguments.enrol_file, arguments.id, config=config, layout=layout)
+    load_identity(layout.identity)
+    believe_only(layout.ca)
     log.set_up(level=config.log_level, as_json=config.log_json)
     with only_agent(layout):
         agent = Agent(config, layout)
@@ -91,6 +123,39 @@ def _status(arguments: argparse.Namespace) -> int:
     from device_agent.report import lines
 
     sys.stdout.write("\n".join(lines(status)) + "\n")
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from device_agent.doctor import Level, examine
+
+    layout = Layout(arguments.state)
+    now = datetime.now(UTC)  # noqa: TID251 (this is a composition root)
+    found = examine(load_config(layout.config), layout, now=now)
+    if arguments.json:
+        sys.stdout.write(codec.encode(found).decode() + "\n")
+    else:
+        for one in found:
+            sys.stdout.write(f"{one.level:4}  {one.question:16} {one.answer}\n")
+    return EXIT_UNWELL if any(one.level is Level.FAIL for one in found) else 0
+
+
+def _metrics(arguments: argparse.Namespace) -> int:
+    from device_agent.metrics import render
+    from device_agent.status import read_status
+
+    sys.stdout.write(render(read_status(Layout(arguments.state))))
+    return 0
+
+
+def _install_service(arguments: argparse.Namespace) -> int:
+    from device_agent.service import install, unit_text
+
+    text = unit_text(
+        arguments.state.absolute(), user=arguments.user, enrolment=arguments.enrol_file
+    )
+    path = install(text, arguments.folder)
+    sys.stdout.write(f"{path} written; start it with: systemctl enable --now {path.name}\n")
     return 0
 
 

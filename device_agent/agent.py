@@ -15,7 +15,9 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from device_agent.boot import boot_id
 from device_agent.config import Config, Layout
@@ -37,7 +39,7 @@ from device_agent.states import (
     advance,
     resume,
 )
-from device_agent.status import LiveStatus, model_status, write_live
+from device_agent.status import LiveStatus, model_status, read_status, write_live
 from device_agent.steps import STEPS
 from device_agent.supervisor import Supervisor
 from device_agent.transport import Transport
@@ -48,9 +50,13 @@ from edgekit.errors import ConflictError, EdgeKitError, FormatError, StorageErro
 from edgekit.protocol import AGENT_HEADER, Outcome, Reason
 from edgekit.trust.process import ask
 
+if TYPE_CHECKING:
+    from device_agent.metrics import MetricsServer
+
 logger = logging.getLogger(__name__)
 START_WAIT_S = 15.0
 TROUBLE_WAIT_S = 5.0
+FIRST_POLL_SPREAD_S = 60.0
 
 
 class Agent:
@@ -90,6 +96,7 @@ class Agent:
         """Serve what was committed, finish what was begun, follow the server; until stopped."""
         record = self._recover()
         self._uploader.start()
+        self._metrics = self._show_metrics()
         notify(self._notify_address, "READY=1")
         try:
             while not self._stopping.is_set():
@@ -103,7 +110,17 @@ class Agent:
             self._interrupt(record)
             self._ctx.supervisor.stop()
             self._uploader.stop()
+            if self._metrics is not None:
+                self._metrics.close()
             self.publish()
+
+    def _show_metrics(self) -> MetricsServer | None:
+        port = self._ctx.config.metrics_port
+        if not port:
+            return None
+        from device_agent.metrics import MetricsServer
+
+        return MetricsServer(port, lambda: read_status(self._layout))
 
     def publish(self) -> None:
         """Write status.json; trouble with it is no reason to stop."""
@@ -126,6 +143,7 @@ class Agent:
             trust=ask,
             stopping=self._stopping,
             clock=time.monotonic,
+            now=lambda: datetime.now(UTC),  # noqa: TID251 (this is a composition root)
             rng=rng,
             contact=Contact(trust_url=identity.trust_url),
             alive=self._alive,
@@ -152,6 +170,10 @@ class Agent:
                 self._ctx.slots.of(record.deployment.model).commit(record.deployment.digest)
         self._serve_committed()
         self._sweep(record)
+        if record.boot_id and not same_boot:
+            # After a power cut in a whole district the devices do not ask all at once.
+            spread_s = min(FIRST_POLL_SPREAD_S, self._ctx.poll_interval_s())
+            self._ctx.contact.next_poll_s = time.monotonic() + spread_s * self._ctx.rng.random()
         return record
 
     def _sweep(self, record: Record) -> None:
@@ -222,7 +244,7 @@ class Agent:
             return STEPS[record.state](self._ctx, record)
         except (EdgeKitError, OSError) as error:
             logger.exception("step failed", extra={"fields": {"state": record.state}})
-            if (record.state, Event.FAILED) not in TRANSITIONS:
+            if record.state in AT_REST or (record.state, Event.FAILED) not in TRANSITIONS:
                 self._ctx.wait(TROUBLE_WAIT_S)
                 return (Event.WAKE if record.state is State.IDLE else Event.LATER), record
             full = isinstance(error, (StorageError, OSError))
@@ -267,7 +289,7 @@ def _transport(identity: Identity) -> Transport:
         "Accept": "application/json",
         AGENT_HEADER: __version__,
     }
-    return Transport(identity.server, headers)
+    return Transport(identity.addresses, headers)
 
 
 def _open_lock(path: Path) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from device_agent.maintenance import parse_span
 from device_agent.probation import Budget
 from edgekit import codec
 from edgekit.errors import FormatError, StorageError, UsageError
@@ -38,6 +39,9 @@ class Config:
         poll_interval_s: How often to ask; None follows the server.
         window_s: Length of a telemetry window.
         upload_interval_s: How often windows are sent; None follows `window_s`.
+        download_kb_s: Most bytes a second of a download, in thousands; 0 is no limit.
+        maintenance: Times of the day, UTC, such as "22:00-04:30", in which a new release may be
+            begun; empty allows any time. A way back is not bound to them.
         spool_mb: Most that unsent windows may take on disk; the oldest go first.
         inference_timeout_s: An inference that takes longer is a hang.
         load_timeout_s: Longest time for loading and the self-test together.
@@ -47,6 +51,7 @@ class Config:
         runtimes: Use only these; empty uses all that work here.
         ports: Loopback port of a model; 0 or absent lets the system choose one, which is kept.
         attributes: Pairs that the device reports about itself.
+        metrics_port: Loopback port that shows the status to Prometheus; 0 shows nothing.
         log_level: Lowest level that is logged.
         log_json: One JSON object a line.
         probation: What a candidate may do.
@@ -56,6 +61,8 @@ class Config:
     poll_interval_s: float | None = None
     window_s: float = 60.0
     upload_interval_s: float | None = None
+    download_kb_s: float = 0.0
+    maintenance: tuple[str, ...] = ()
     spool_mb: float = 64.0
     inference_timeout_s: float = 10.0
     load_timeout_s: float = 120.0
@@ -65,6 +72,7 @@ class Config:
     runtimes: tuple[str, ...] = ()
     ports: dict[str, int] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
+    metrics_port: int = 0
     log_level: str = "INFO"
     log_json: bool = False
     probation: Budget = field(default_factory=Budget)
@@ -89,6 +97,11 @@ class Layout:
     def identity(self) -> Path:
         """Who the device is, written at enrolment; holds the token, 0600."""
         return self.folder / "identity.json"
+
+    @property
+    def ca(self) -> Path:
+        """Certificates of a private authority; absent means those of the system."""
+        return self.folder / "ca.pem"
 
     @property
     def trust(self) -> Path:
@@ -163,6 +176,10 @@ def parse_config(document: dict[str, Any], *, where: str) -> Config:
             raise UsageError(f"{name} must be above 0", where=where)
     if config.source is not None and not config.source.rate_hz > 0:
         raise UsageError("source.rate_hz must be above 0", where=where)
+    for span in config.maintenance:
+        parse_span(span)
+    if config.download_kb_s < 0:
+        raise UsageError("download_kb_s must not be below 0", where=where)
     if config.threads < 1:
         raise UsageError("threads must be at least 1", where=where)
     return config

@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from device_agent.config import Config, Layout
@@ -63,6 +64,7 @@ class Context:
         trust: Verifies in another process.
         stopping: Set when the agent shall end.
         clock: Monotonic, seconds.
+        now: Time of the system clock, UTC.
         rng: For jitter.
         contact: What is known about the server.
         alive: Called while waiting, at least every second.
@@ -79,6 +81,7 @@ class Context:
     trust: Callable[[Request], TargetInfo]
     stopping: threading.Event
     clock: Callable[[], float]
+    now: Callable[[], datetime]
     rng: random.Random
     contact: Contact
     alive: Callable[[], None] = field(default=lambda: None)

@@ -14,6 +14,7 @@ from edgekit import codec
 from edgekit.device import DeviceProfile
 from edgekit.errors import FormatError
 from edgekit.protocol import (
+    LINK_DELTA,
     LINK_PROFILE,
     LINK_TELEMETRY,
     LINK_TRUST,
@@ -160,9 +161,7 @@ class Ddi:
 
     def agree_to_cancel(self, url: str) -> None:
         """Close what the server wants to stop; nothing of it has begun."""
-        action = url.partition("?")[0].rstrip("/").rpartition("/")[2]
-        if not _ACTION.fullmatch(action):
-            raise FormatError("has no number", where=url)
+        action = action_of(url)
         self._feedback(
             f"{self._identity.base_url}/cancelAction/{action}/feedback",
             Status(execution=Execution.CLOSED, result=Result(finished=Finished.SUCCESS)),
@@ -192,6 +191,18 @@ class Ddi:
         return f"{self._identity.base_url}/deploymentBase/{action}/feedback"
 
 
+def action_of(url: str) -> str:
+    """Return the number of the action that an address names.
+
+    Raises:
+        FormatError: It names none.
+    """
+    action = url.partition("?")[0].rstrip("/").rpartition("/")[2]
+    if not _ACTION.fullmatch(action):
+        raise FormatError("has no number", where=url)
+    return action
+
+
 def _deployment(action: str, chunk: Chunk, answer_url: str, where: str) -> Deployment:
     if len(chunk.artifacts) != 1:
         raise FormatError("needs exactly one artifact", where=where)
@@ -212,4 +223,9 @@ def _deployment(action: str, chunk: Chunk, answer_url: str, where: str) -> Deplo
         size=artifact.size,
         url=link.href,
         answer_url=answer_url,
+        deltas={
+            relation.removeprefix(f"{LINK_DELTA}:"): one.href
+            for relation, one in artifact.links.items()
+            if relation.startswith(f"{LINK_DELTA}:")
+        },
     )

@@ -6,23 +6,49 @@ What comes is not trusted: it lies in downloads/ until it is verified.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from device_agent.transport import Transport
 from edgekit.durable import sync
 from edgekit.errors import NetworkError, StorageError, TrustError
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
+Pause = Callable[[int], None]
+"""Called with the bytes that came so far in this request, after each piece of at most 64 KiB. It
+may wait (a bandwidth limit), and raises what shall end the download."""
 SPARE_BYTES = 8 << 20
 """Room that a download leaves for journals, spool and logs."""
 
 
-def download(transport: Transport, url: str, part: Path, *, sha256: str, size: int) -> None:
+def no_pause(_: int) -> None:
+    """Go on at once."""
+
+
+def pause_s(came: int, elapsed_s: float, *, limit_kb_s: float) -> float:
+    """Return how long to wait so that the mean speed stays below a limit.
+
+    Args:
+        came: Bytes so far.
+        elapsed_s: Time so far.
+        limit_kb_s: Limit in 1000 bytes a second; 0 is none.
+    """
+    return max(0.0, came / (1000 * limit_kb_s) - elapsed_s) if limit_kb_s > 0 else 0.0
+
+
+def download(
+    transport: Transport,
+    url: str,
+    part: Path,
+    *,
+    sha256: str,
+    size: int,
+    pause: Pause = no_pause,
+) -> None:
     """Bring `part` to the signed length and check its digest; durable on return.
 
     What is there already is kept and the rest asked for by Range. A file that is complete is not
@@ -34,6 +60,7 @@ def download(transport: Transport, url: str, part: Path, *, sha256: str, size: i
         part: Where to; its folder must exist.
         sha256: Signed digest, hex.
         size: Signed length in bytes: not one byte more is written.
+        pause: Called between pieces.
 
     Raises:
         StorageError: No room or no permission.
@@ -48,8 +75,25 @@ def download(transport: Transport, url: str, part: Path, *, sha256: str, size: i
         have = 0
     check_room(part.parent, need=2 * size - have)
     if have < size:
-        _fetch(transport, url, part, have=have, size=size)
+        _fetch(transport, url, part, have=have, size=size, pause=pause)
     _check_digest(part, sha256)
+
+
+def fetch_capped(
+    transport: Transport, url: str, part: Path, *, limit: int, pause: Pause = no_pause
+) -> None:
+    """Bring at most `limit` bytes into `part`, begun anew; raises as `download` does."""
+    check_room(part.parent, need=limit)
+    part.unlink(missing_ok=True)
+    with transport.stream("GET", url) as response:
+        _copy(response, part, limit, pause)
+
+
+def sync_part(part: Path) -> None:
+    """Bring a download and its name to the disk."""
+    with _writing(part):
+        sync(part)
+        sync(part.parent)
 
 
 def check_room(folder: Path, *, need: int) -> None:
@@ -67,7 +111,9 @@ def check_room(folder: Path, *, need: int) -> None:
         )
 
 
-def _fetch(transport: Transport, url: str, part: Path, *, have: int, size: int) -> None:
+def _fetch(
+    transport: Transport, url: str, part: Path, *, have: int, size: int, pause: Pause
+) -> None:
     headers = {"Range": f"bytes={have}-"} if have else {}
     with transport.stream("GET", url, headers=headers) as response:
         if have and response.status == 416:
@@ -76,21 +122,21 @@ def _fetch(transport: Transport, url: str, part: Path, *, have: int, size: int) 
         start = have if response.status == 206 else 0
         with _writing(part), part.open("ab") as out:
             out.truncate(start)
-        _copy(response, part, size - start)
-    with _writing(part):
-        sync(part)
-        sync(part.parent)
+        _copy(response, part, size - start, pause)
+    sync_part(part)
     came = part.stat().st_size
     if came < size:
         raise NetworkError(f"the answer ended after {came} of {size} bytes", where=url)
 
 
-def _copy(source: BinaryIO, part: Path, limit: int) -> None:
+def _copy(source: http.client.HTTPResponse, part: Path, limit: int, pause: Pause) -> None:
+    came = 0
     with part.open("ab", buffering=0) as out:
-        while limit > 0 and (chunk := source.read(min(_CHUNK, limit))):
+        while came < limit and (chunk := source.read1(min(_CHUNK, limit - came))):
             with _writing(part):
                 _write_all(out, chunk)
-            limit -= len(chunk)
+            came += len(chunk)
+            pause(came)
 
 
 def _write_all(out: io.RawIOBase, chunk: bytes) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import ssl
+from dataclasses import replace
 from pathlib import Path
 
 from device_agent.config import Config, Layout
@@ -9,7 +12,8 @@ from device_agent.identity import Identity
 from device_agent.profile import detect_apart
 from device_agent.transport import Transport
 from edgekit import codec
-from edgekit.errors import ConflictError, StorageError
+from edgekit.durable import write_durably
+from edgekit.errors import ConflictError, FormatError, StorageError, UsageError
 from edgekit.protocol import EnrolmentFile, EnrolRequest, EnrolResponse
 
 ENROL_PATH = "/api/v1/enrol"
@@ -27,6 +31,52 @@ def read_enrolment(path: Path) -> EnrolmentFile:
     except OSError as error:
         raise StorageError(f"cannot be read ({error.strerror})", where=str(path)) from error
     return codec.decode(data, EnrolmentFile, where=str(path))
+
+
+def read_token(path: Path) -> str:
+    """Read an enrolment token from a file of its own.
+
+    Raises:
+        StorageError: It cannot be read.
+        UsageError: Others may read it, or it is empty.
+    """
+    try:
+        if path.stat().st_mode & 0o077:
+            raise UsageError(
+                "others may read the token", where=str(path), todo=f"run: chmod 600 {path}"
+            )
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"cannot be read ({error})", where=str(path)) from error
+    if not token:
+        raise UsageError("holds no token", where=str(path))
+    return token
+
+
+def erase(path: Path) -> None:
+    """Overwrite a file, flush that, and remove it: a token that was used is kept nowhere.
+
+    Raises:
+        StorageError: It cannot be removed.
+    """
+    try:
+        with path.open("r+b") as file:
+            file.write(b"\0" * path.stat().st_size)
+            file.flush()
+            os.fsync(file.fileno())
+        path.unlink()
+    except OSError as error:
+        raise StorageError(f"cannot be erased ({error.strerror})", where=str(path)) from error
+
+
+def believe_only(ca: Path) -> None:
+    """Let this process and those that it starts believe only the certificates in `ca`.
+
+    OpenSSL reads these variables; nothing happens when there is no such file.
+    """
+    if ca.is_file():
+        os.environ["SSL_CERT_FILE"] = str(ca.absolute())
+        os.environ["SSL_CERT_DIR"] = str(ca.parent.absolute() / "no-system-certificates")
 
 
 def enrol(file: EnrolmentFile, device_id: str, *, config: Config, layout: Layout) -> Identity:
@@ -52,7 +102,12 @@ def enrol(file: EnrolmentFile, device_id: str, *, config: Config, layout: Layout
         raise ConflictError(
             "this device is enrolled already", where=str(layout.folder), todo="use another folder"
         )
+    if not file.token:
+        raise UsageError("there is no enrolment token", todo="bring one with --token-file")
     _make_folder(layout.folder)
+    if file.ca:
+        _keep_ca(file.ca, layout.ca)
+    believe_only(layout.ca)
     request = EnrolRequest(
         token=file.token,
         device_id=device_id,
@@ -60,7 +115,8 @@ def enrol(file: EnrolmentFile, device_id: str, *, config: Config, layout: Layout
         attributes=dict(config.attributes),
     )
     server = file.server.rstrip("/")
-    answer = Transport(server, {"Accept": "application/json"}).request(
+    servers = tuple(other.rstrip("/") for other in file.servers)
+    answer = Transport((server, *servers), {"Accept": "application/json"}).request(
         "POST",
         server + ENROL_PATH,
         body=codec.encode(request),
@@ -69,7 +125,11 @@ def enrol(file: EnrolmentFile, device_id: str, *, config: Config, layout: Layout
     known = codec.decode(answer.body, EnrolResponse, where=server + ENROL_PATH)
     _pin(layout.trust, known.root, file.root_sha256)
     identity = Identity(
-        server=server, device_id=known.device_id, token=known.device_token, tenant=known.tenant
+        server=server,
+        device_id=known.device_id,
+        token=known.device_token,
+        tenant=known.tenant,
+        servers=servers,
     )
     identity.save(layout.identity)
     return identity
@@ -81,6 +141,30 @@ def _make_folder(folder: Path) -> None:
         folder.chmod(0o700)
     except OSError as error:
         raise StorageError(f"cannot be made ({error.strerror})", where=str(folder)) from error
+
+
+def zero_touch(file: Path, device_id: str, *, config: Config, layout: Layout) -> None:
+    """Enrol at the first boot by a file that is used once, and erase it.
+
+    A device that is enrolled already only erases what a power cut left. Raises as `enrol` does.
+    """
+    if not layout.identity.exists():
+        enrol(read_enrolment(file), device_id, config=config, layout=layout)
+    if file.exists():
+        erase(file)
+
+
+def with_token(file: EnrolmentFile, token_file: Path | None) -> EnrolmentFile:
+    """Return the enrolment with a token that came in a file of its own."""
+    return file if token_file is None else replace(file, token=read_token(token_file))
+
+
+def _keep_ca(pem: str, path: Path) -> None:
+    try:
+        ssl.create_default_context(cadata=pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise FormatError("holds no certificates", where="ca") from error
+    write_durably(path, pem.encode(), mode=0o600)
 
 
 def _pin(folder: Path, root: str, sha256: str) -> None:

@@ -21,6 +21,7 @@ class Identity:
         device_id: Name of the device.
         token: Proves it, 256 random bits.
         tenant: Path segment of the DDI address.
+        servers: Further addresses of the same server.
         format_version: Of identity.json.
     """
 
@@ -28,7 +29,13 @@ class Identity:
     device_id: str
     token: str = field(repr=False)
     tenant: str = TENANT
+    servers: tuple[str, ...] = ()
     format_version: str = "1.0"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every address of the server, the preferred one first."""
+        return (self.server, *self.servers)
 
     @property
     def base_url(self) -> str:

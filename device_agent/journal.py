@@ -5,7 +5,7 @@ One JSON file, replaced by write, fsync, rename, fsync of the folder. Decides no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from device_agent.states import State
@@ -34,6 +34,7 @@ class Deployment:
         size: Length in bytes; from AUTHORIZING on the signed one.
         url: Where the server keeps the bytes.
         answer_url: Where the server takes feedback.
+        deltas: Where deltas to the bundle lie, by the SHA-256 of the bundle that they begin at.
     """
 
     action: str
@@ -46,6 +47,7 @@ class Deployment:
     size: int
     url: str
     answer_url: str
+    deltas: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

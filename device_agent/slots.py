@@ -31,12 +31,14 @@ class Pointers:
         active: SHA-256 of the committed one.
         previous: SHA-256 of the one committed before it.
         trial: SHA-256 of the one on probation.
+        unsteady: SHA-256 of one that was committed and then would not stay up.
         format_version: Of slots.json.
     """
 
     active: str = ""
     previous: str = ""
     trial: str = ""
+    unsteady: str = ""
     format_version: str = FORMAT_VERSION
 
     @property
@@ -139,7 +141,9 @@ class Slots:
         pointers = self.pointers()
         if pointers.active == digest:
             return self.end_trial()
-        return self._write(Pointers(active=digest, previous=pointers.active))
+        return self._write(
+            Pointers(active=digest, previous=pointers.active, unsteady=pointers.unsteady)
+        )
 
     def fall_back(self) -> str:
         """Swap active and previous after the active one would not stay up; return the new one.
@@ -149,8 +153,16 @@ class Slots:
         pointers = self.pointers()
         if not self.holds(pointers.previous):
             return ""
-        self._write(Pointers(active=pointers.previous, previous=pointers.active))
+        self._write(
+            Pointers(active=pointers.previous, previous=pointers.active, unsteady=pointers.active)
+        )
         return pointers.previous
+
+    def forgive(self, digest: str) -> None:
+        """Forget that `digest` would not stay up: the server knows it now. Idempotent."""
+        pointers = self.pointers()
+        if pointers.unsteady == digest:
+            self._write(replace(pointers, unsteady=""))
 
     def forget_damaged(self) -> str:
         """Check the active bundle against its digest; return what can be served, or "".

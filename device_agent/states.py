@@ -59,6 +59,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.POLLING,      _E.LATER):     _S.IDLE,
     (_S.POLLING,      _E.OFFERED):   _S.AUTHORIZING,
     (_S.POLLING,      _E.HELD):      _S.STAGING,
+    (_S.POLLING,      _E.FAILED):    _S.REPORTING,     # known not to stay up here: no second try
 
     (_S.AUTHORIZING,  _E.OK):        _S.DOWNLOADING,
     (_S.AUTHORIZING,  _E.FAILED):    _S.REPORTING,     # nothing changed yet: no rollback

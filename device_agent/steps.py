@@ -9,12 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from device_agent.boot import clock_synchronised
+from device_agent.contacting import CancelledError, contact, heartbeat, steering
 from device_agent.context import Context
-from device_agent.ddi import Poll
+from device_agent.deltas import fetch_delta
 from device_agent.download import download
 from device_agent.journal import Deployment, Ending, Record
+from device_agent.maintenance import may_begin
 from device_agent.states import Event, State
 from device_agent.supervisor import RESTARTS_IN_S
 from device_agent.transport import GoneError, StatusError
@@ -69,24 +72,13 @@ def poll(ctx: Context, record: Record) -> tuple[Event, Record]:
     except (NetworkError, RefusedError, FormatError) as error:
         return _later(ctx, record, error)
     fresh = replace(record, deployment=deployment, ending=None, visits=0)
+    if deployment.kind is DeploymentKind.UPDATE:
+        if ctx.slots.of(deployment.model).pointers().unsteady == deployment.digest:
+            return _unsteady(fresh)
+        if not may_begin(ctx.now(), ctx.config.maintenance):
+            logger.info("waiting for a maintenance window")
+            return Event.NOTHING, record
     return (Event.HELD if _held(ctx, deployment) else Event.OFFERED), fresh
-
-
-def contact(ctx: Context) -> Poll:
-    """Poll once, and report attributes and profile where they are wanted."""
-    answer = ctx.ddi.poll(ctx.supervisor.running())
-    ctx.reached()
-    ctx.contact.sleep_s = answer.sleep_s
-    ctx.contact.next_poll_s = ctx.clock() + ctx.poll_interval_s()
-    ctx.contact.telemetry_url = answer.telemetry
-    ctx.contact.trust_url = answer.trust or ctx.identity.trust_url
-    if answer.profile and not ctx.contact.profile_sent:
-        ctx.ddi.put_profile(answer.profile, ctx.profile)
-        ctx.contact.profile_sent = True
-    if answer.config_data:
-        own = {"arch": ctx.profile.arch, "agent": ctx.profile.agent_version}
-        ctx.ddi.put_attributes(answer.config_data, {**own, **ctx.config.attributes})
-    return answer
 
 
 def authorize(ctx: Context, record: Record) -> tuple[Event, Record]:
@@ -114,13 +106,13 @@ def fetch(ctx: Context, record: Record) -> tuple[Event, Record]:
     try:
         ctx.layout.downloads.mkdir(parents=True, exist_ok=True)
         if not ctx.slots.of(wanted.model).holds(wanted.digest):
-            download(ctx.ddi.transport, wanted.url, part, sha256=wanted.digest, size=wanted.size)
+            _fetch(ctx, wanted, part)
     except StorageError as error:
         part.unlink(missing_ok=True)
         return _failed(record, Reason.NO_ROOM, str(error))
     except (TrustError, BundleError) as error:
         return _failed(record, Reason.DIGEST, str(error))
-    except GoneError:
+    except (GoneError, CancelledError):
         return Event.WITHDRAWN, _dropped(record)
     except (NetworkError, RefusedError) as error:
         return _later(ctx, record, error)
@@ -189,7 +181,7 @@ def activate(ctx: Context, record: Record) -> tuple[Event, Record]:
 def try_out(ctx: Context, record: Record) -> tuple[Event, Record]:
     """Watch the candidate answer until it broke a budget or its time is over."""
     wanted = record.current()
-    result = probation(ctx, wanted, heartbeat=lambda: _heartbeat(ctx))
+    result = probation(ctx, wanted, heartbeat=lambda: heartbeat(ctx, wanted))
     if result.outcome in {Outcome.COMMITTED, Outcome.UNEXERCISED}:
         return Event.OK, replace(record, ending=_good(wanted, result.outcome))
     return _failed(record, result.reason, result.message)
@@ -244,6 +236,7 @@ def report(ctx: Context, record: Record) -> tuple[Event, Record]:
             return _later(ctx, record, error)
         logger.error("outcome refused", extra={"fields": {"error": str(error)}})  # noqa: TRY400 (expected, one line)
     ctx.part(wanted.digest).unlink(missing_ok=True)
+    slots.forgive(wanted.digest)
     slots.collect()
     ctx.contact.next_poll_s = ctx.clock() + min(1.0, ctx.poll_interval_s())
     fields = {"action": ending.action, "outcome": ending.outcome, "reason": ending.reason}
@@ -265,14 +258,29 @@ def fall_back_exhausted(ctx: Context) -> None:
         ctx.supervisor.serve(model, digest or slots.pointers().active)
 
 
-def _heartbeat(ctx: Context) -> None:
-    """Poll during a trial, so that the server sees what runs; offers are left for later."""
-    if ctx.clock() < ctx.contact.next_poll_s:
-        return
+def _fetch(ctx: Context, wanted: Deployment, part: Path) -> None:
+    """Download over a connection of its own: the polls go on meanwhile."""
+    transport = ctx.ddi.transport.another()
     try:
-        contact(ctx)
-    except (NetworkError, RefusedError, FormatError) as error:
-        ctx.contact.next_poll_s = ctx.clock() + ctx.missed(error)
+        if not part.exists() and fetch_delta(ctx, transport, wanted, part):
+            return
+        download(
+            transport,
+            wanted.url,
+            part,
+            sha256=wanted.digest,
+            size=wanted.size,
+            pause=steering(ctx, wanted),
+        )
+    finally:
+        transport.close()
+
+
+def _unsteady(record: Record) -> tuple[Event, Record]:
+    """Tell of a fall-back that happened after the commit: the server offers it once more."""
+    message = "was committed and then would not stay up: the device went back by itself"
+    ending = _ending(record.current(), Reason.CRASH, message)
+    return Event.FAILED, replace(record, ending=replace(ending, outcome=Outcome.REVERTED))
 
 
 def _never_taken(error: EdgeKitError) -> bool:
@@ -301,7 +309,7 @@ def _held(ctx: Context, wanted: Deployment) -> bool:
 def _trust_request(ctx: Context, wanted: Deployment) -> Request:
     return Request(
         folder=str(ctx.layout.trust),
-        metadata_url=ctx.contact.trust_url,
+        metadata_url=ctx.ddi.transport.reachable(ctx.contact.trust_url),
         path=wanted.target,
         model=wanted.model,
         version=wanted.version,

@@ -1,17 +1,24 @@
 """HTTP to one server: keep-alive, one clear error each, and how long to wait after one.
 
-Knows no deployment and no telemetry. The token goes to the enrolled server and nowhere else.
+A server may have several addresses: after a failure the next one is tried. Proxies are taken from
+HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Knows no deployment and no telemetry. The token goes to the
+enrolled addresses and nowhere else.
 """
 
 from __future__ import annotations
 
+import base64
 import http.client
 import random
+import socket
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from edgekit.errors import NetworkError, RefusedError
 
@@ -19,6 +26,8 @@ MAX_ANSWER_BYTES = 4 << 20
 BACKOFF_BASE_S = 1.0
 BACKOFF_CAP_S = 300.0
 RETRY_AFTER_CAP_S = 3600.0
+ANSWER_WITHIN_S = 60.0
+"""A whole answer, or the head of a long one, takes at most this, however slowly it trickles."""
 
 
 class BusyError(NetworkError):
@@ -87,12 +96,49 @@ def retry_after_s(value: str | None) -> float:
 class Transport:
     """Requests to the enrolled server. Not thread-safe: one a thread."""
 
-    def __init__(self, server: str, headers: Mapping[str, str], *, timeout_s: float = 30.0) -> None:
-        self._origin = _origin(server)
+    def __init__(
+        self,
+        servers: str | Sequence[str],
+        headers: Mapping[str, str],
+        *,
+        timeout_s: float = 30.0,
+        answer_within_s: float = ANSWER_WITHIN_S,
+    ) -> None:
+        """Prepare; nothing is sent.
+
+        Args:
+            servers: Addresses of the one server, the preferred one first.
+            headers: Sent with every request.
+            timeout_s: Longest silence on the socket.
+            answer_within_s: Longest time for a whole answer, or the head of a streamed one.
+        """
+        given = (servers,) if isinstance(servers, str) else tuple(servers)
+        self._origins = tuple(_origin(server) for server in given)
+        self._at = 0
         self._headers = dict(headers)
-        self._timeout_s = timeout_s
+        self._timeout_s, self._answer_within_s = timeout_s, answer_within_s
         self._connection: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None
         self._response: http.client.HTTPResponse | None = None
+
+    def another(self) -> Transport:
+        """Return a transport to the same server with a connection of its own."""
+        other = Transport(
+            self._origins,
+            self._headers,
+            timeout_s=self._timeout_s,
+            answer_within_s=self._answer_within_s,
+        )
+        other._at = self._at
+        return other
+
+    def reachable(self, url: str) -> str:
+        """Return `url` at the address of the server that answered last.
+
+        Raises:
+            RefusedError: The address is on another server.
+        """
+        return self._origins[self._at] + self._path(url)
 
     def request(
         self,
@@ -105,16 +151,19 @@ class Transport:
         """Send one request and read the whole answer.
 
         Raises:
-            NetworkError: No answer, or one that is too large; 5xx.
+            NetworkError: No answer in time, or one that is too large; 5xx.
             BusyError: 429 or 503.
             GoneError: 404 or 410.
             StatusError: Any other status from 300 on.
             RefusedError: The address is on another server.
         """
         with self.stream(method, url, body=body, headers=headers) as response:
-            data = response.read(MAX_ANSWER_BYTES + 1)
+            with self._in_time():
+                data = response.read(MAX_ANSWER_BYTES + 1)
             if len(data) > MAX_ANSWER_BYTES:
                 raise NetworkError("the answer is too large", where=url)
+            if response.length:
+                raise NetworkError(f"the answer lacks {response.length} bytes", where=url)
             answer_headers = {k.lower(): v for k, v in response.getheaders()}
         return Answer(status=response.status, headers=answer_headers, body=data)
 
@@ -130,10 +179,12 @@ class Transport:
         """Send one request and hand out the response to read from. Raises as `request` does."""
         try:
             response = self._send(method, url, body, {**self._headers, **(headers or {})})
-            _check(response, url)
+            with self._in_time():
+                _check(response, url)
             yield response
         except (OSError, http.client.HTTPException) as error:
             self.close()
+            self._at = (self._at + 1) % len(self._origins)
             raise NetworkError(f"no answer ({_clause(error)})", where=url) from error
         finally:
             self._release()
@@ -150,12 +201,16 @@ class Transport:
             self.close()
         self._response = None
 
+    def _path(self, url: str) -> str:
+        origin = _origin(url)
+        if origin not in self._origins:
+            raise RefusedError("is not on the enrolled server", where=url)
+        return url[len(origin) :] or "/"
+
     def _send(
         self, method: str, url: str, body: bytes | None, headers: dict[str, str]
     ) -> http.client.HTTPResponse:
-        if _origin(url) != self._origin:
-            raise RefusedError("is not on the enrolled server", where=url)
-        path = url[len(self._origin) :] or "/"
+        path = self._path(url)
         kept = self._connection is not None
         try:
             return self._attempt(method, path, body, headers)
@@ -169,11 +224,55 @@ class Transport:
     def _attempt(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> http.client.HTTPResponse:
+        origin = urlsplit(self._origins[self._at])
+        proxy = proxy_for(origin)
         if self._connection is None:
-            self._connection = _connect(self._origin, self._timeout_s)
-        self._connection.request(method, path, body=body, headers=headers)
-        self._response = self._connection.getresponse()
+            self._connection = _connect(origin, proxy, self._timeout_s)
+        if proxy is not None and origin.scheme == "http":
+            path, headers = f"{origin.geturl()}{path}", {**headers, **_proxy_headers(proxy)}
+        with self._in_time():
+            self._connection.request(method, path, body=body, headers=headers)
+            self._socket = self._connection.sock
+            self._response = self._connection.getresponse()
         return self._response
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """End what happens inside when it takes too long, though every byte comes in time.
+
+        Raises:
+            TimeoutError: It did.
+        """
+        started_s = time.monotonic()
+        timer = threading.Timer(self._answer_within_s, self._hang_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+        if time.monotonic() - started_s >= self._answer_within_s:
+            raise TimeoutError("the answer came too slowly")
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):
+            if self._socket is not None:
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+def proxy_for(origin: SplitResult) -> SplitResult | None:
+    """Return the proxy that the environment names for an address; None for a direct way."""
+    address = urllib.request.getproxies().get(origin.scheme)
+    if not address or urllib.request.proxy_bypass(origin.hostname or ""):
+        return None
+    return urlsplit(address if "//" in address else f"http://{address}")
+
+
+def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
+    if not proxy.username:
+        return {}
+    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
 
 def _check(response: http.client.HTTPResponse, url: str) -> None:
@@ -196,15 +295,20 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _connect(origin: str, timeout_s: float) -> http.client.HTTPConnection:
-    parts = urlsplit(origin)
-    host = parts.hostname or ""
-    if parts.scheme == "https":
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=context)
-    if parts.scheme == "http":
-        return http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
-    raise RefusedError("is no http or https address", where=origin)
+def _connect(
+    origin: SplitResult, proxy: SplitResult | None, timeout_s: float
+) -> http.client.HTTPConnection:
+    if origin.scheme not in {"http", "https"}:
+        raise RefusedError("is no http or https address", where=origin.geturl())
+    at = proxy or origin
+    host, port = at.hostname or "", at.port
+    if origin.scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=timeout_s)
+    context = ssl.create_default_context()
+    connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+    if proxy is not None:
+        connection.set_tunnel(origin.hostname or "", origin.port, headers=_proxy_headers(proxy))
+    return connection
 
 
 def _clause(error: Exception) -> str:

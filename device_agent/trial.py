@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from device_agent.contacting import CancelledError
 from device_agent.context import Context
 from device_agent.journal import Deployment
 from device_agent.probation import TrialEvidence, TrialJudgement, judge
@@ -54,7 +55,12 @@ def probation(ctx: Context, wanted: Deployment, *, heartbeat: Callable[[], None]
                 return _exercise(ctx, wanted)
             case Verdict.PENDING:
                 told = told or _told(ctx, wanted)
-                heartbeat()
+                try:
+                    heartbeat()
+                except CancelledError as error:
+                    return TrialResult(
+                        outcome=Outcome.REVERTED, reason=Reason.INTERRUPTED, message=str(error)
+                    )
                 ctx.wait(LOOK_S)
 
 

@@ -18,6 +18,8 @@ AGENT_HEADER = "EdgeKit-Agent"
 LINK_TELEMETRY = "edgekit:telemetry"
 LINK_TRUST = "edgekit:trust"
 LINK_PROFILE = "edgekit:profile"
+LINK_DELTA = "edgekit:delta"
+"""Of an artifact, with ":" and the SHA-256 of the bundle that the delta begins at."""
 META_TARGET = "edgekit:target"
 META_MODEL = "edgekit:model"
 META_VERSION = "edgekit:version"
@@ -297,13 +299,18 @@ class EnrolmentFile:
 
     Attributes:
         server: Address of the fleet server, such as "https://fleet.example:8443".
-        token: Enrolment token.
+        token: Enrolment token; empty when it is brought in a file of its own.
         root_sha256: Digest of the root metadata that the device shall pin.
+        servers: Further addresses of the same server, tried when the first does not answer.
+        ca: Certificates (PEM) of a private authority, the only ones believed; empty believes
+            those of the system.
     """
 
     server: str
-    token: str
     root_sha256: str
+    token: str = ""
+    servers: tuple[str, ...] = ()
+    ca: str = ""
 
 
 def running_header(running: dict[str, str]) -> str:

@@ -32,6 +32,7 @@ from fleet_server.services.ports import Blobs
 from fleet_server.services.trust import TrustService
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
+from fleet_server.store.deltas import FolderDeltas
 from fleet_server.store.objects import S3Blobs
 from fleet_server.store.turns import turn_of
 
@@ -99,7 +100,13 @@ def create_app(config: ServerConfig) -> ASGIApp:
     database = SqlDatabase.open(config.database_url)
     database.migrate()
     trust = TrustService(config.trust, OnlineKeys.open(config.online_keys))
-    services = make_services(database, open_blobs(config), trust, config.settings)
+    services = make_services(
+        database,
+        open_blobs(config),
+        trust,
+        config.settings,
+        deltas=FolderDeltas(config.blobs / "deltas"),
+    )
     board = Board(database)
     turn = turn_of(database, config.data)
     scheduler = Scheduler(services, turn, tick_s=config.settings.tick_s, clock=utc_now)

@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 
 from edgekit import codec
 from fleet_server.api.context import CONTROLLER, Context
-from fleet_server.api.ddi_bodies import artifact, artifact_name
+from fleet_server.api.ddi_bodies import DELTA_MARK, artifact, artifact_name
 from fleet_server.api.ranges import Span, UnsatisfiableError, parse_range
 from fleet_server.services.errors import NotFoundError
 from fleet_server.services.records import DeploymentRecord, VariantRecord
@@ -39,6 +39,8 @@ def make_router(context: Context) -> APIRouter:
         filename = artifact_name(record)
         if name == filename + _MD5:
             return _md5sum(filename, variant)
+        if name.startswith(filename + DELTA_MARK):
+            return _delta(context, request, variant, name)
         path = context.services.blobs.find(variant.digest)
         if name != filename or path is None:
             raise NotFoundError("there is no such artifact", where=str(module))
@@ -107,6 +109,14 @@ def _allowed(
 ) -> tuple[DeploymentRecord, VariantRecord]:
     record = context.services.feedback.offered(device_id, module)
     return record, variant_of(context, record)
+
+
+def _delta(context: Context, request: Request, variant: VariantRecord, name: str) -> Response:
+    base = name.rpartition(DELTA_MARK)[2]
+    path = context.services.deltas.path(base, variant.digest)
+    if path is None:
+        raise NotFoundError("there is no such delta", where=name)
+    return file_response(request, path, filename=name, etag=f'"{base[:16]}-{variant.sha1}"')
 
 
 def _md5sum(filename: str, variant: VariantRecord) -> Response:

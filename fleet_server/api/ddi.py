@@ -92,10 +92,13 @@ def _add_deployments(router: APIRouter, context: Context) -> None:
 
     @router.get("/deploymentBase/{action}")
     def get_deployment(request: Request, device_id: str, action: int) -> Response:
-        context.device(request, device_id)
+        device = context.device(request, device_id)
         record = feedback.fetch(device_id, action)
         variant = variant_of(context, record)
-        return _json(deployment_base(context.base(request), device_id, record, variant))
+        has = device.running.get(record.deployment.model, "")
+        base = has if context.services.deltas.size(has, variant.digest) else ""
+        body = deployment_base(context.base(request), device_id, record, variant, delta_from=base)
+        return _json(body)
 
     @router.get("/installedBase/{action}")
     def get_installed(request: Request, device_id: str, action: int) -> Response:

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from edgekit.bundle import bundle_name
 from edgekit.protocol import (
+    LINK_DELTA,
     LINK_PROFILE,
     LINK_TELEMETRY,
     LINK_TRUST,
@@ -32,6 +33,7 @@ from fleet_server.services.records import DeploymentRecord, VariantRecord
 from fleet_server.services.views import kind_word
 
 _PART = "bApp"
+DELTA_MARK = ".delta-"
 
 
 def device_url(base: str, device_id: str) -> str:
@@ -62,9 +64,14 @@ def controller_base(
 
 
 def deployment_base(
-    base: str, device_id: str, record: DeploymentRecord, variant: VariantRecord
+    base: str,
+    device_id: str,
+    record: DeploymentRecord,
+    variant: VariantRecord,
+    *,
+    delta_from: str = "",
 ) -> DeploymentBase:
-    """Return what to install."""
+    """Return what to install; `delta_from` is what the device runs, if there is a delta."""
     deployment = record.deployment
     metadata = {
         META_TARGET: variant.target,
@@ -77,7 +84,7 @@ def deployment_base(
         part=_PART,
         version=deployment.version,
         name=deployment.model,
-        artifacts=(artifact(base, device_id, record, variant),),
+        artifacts=(artifact(base, device_id, record, variant, delta_from=delta_from),),
         metadata=tuple(Metadatum(key=key, value=value) for key, value in metadata.items()),
     )
     body = DeploymentBody(download="forced", update="forced", chunks=(chunk,))
@@ -85,7 +92,12 @@ def deployment_base(
 
 
 def artifact(
-    base: str, device_id: str, record: DeploymentRecord, variant: VariantRecord
+    base: str,
+    device_id: str,
+    record: DeploymentRecord,
+    variant: VariantRecord,
+    *,
+    delta_from: str = "",
 ) -> Artifact:
     """Return where the bundle of a deployment is to be had."""
     name = artifact_name(record)
@@ -93,6 +105,8 @@ def artifact(
     href = f"{module}/artifacts/{quote(name)}"
     links = {"download": href, "md5sum": f"{href}.MD5SUM"}
     links |= {f"{relation}-http": address for relation, address in links.items()}
+    if delta_from:
+        links[f"{LINK_DELTA}:{delta_from}"] = f"{href}{DELTA_MARK}{delta_from}"
     return Artifact(
         filename=name,
         hashes=Hashes(sha256=variant.digest, sha1=variant.sha1, md5=variant.md5),

@@ -25,7 +25,9 @@ def make_release_router(context: Context) -> APIRouter:
     @router.post("")
     def post_release(body: NewRelease) -> ReleaseView:
         """Publish a release whose bundles are here already."""
-        return release_view(publish.publish(body, now=context.clock()))
+        release = publish.publish(body, now=context.clock())
+        context.services.deltas.released(release, publish.all())
+        return release_view(release)
 
     @router.get("")
     def get_releases() -> list[ReleaseView]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from fleet_server.services.accounts import AccountService
 from fleet_server.services.checkin import CheckInService
 from fleet_server.services.config import Settings
+from fleet_server.services.deltas import DeltaService
 from fleet_server.services.enrolment import EnrolmentService
 from fleet_server.services.feedback import FeedbackService
 from fleet_server.services.fleet import FleetService
 from fleet_server.services.fleet_plan import PlanCache
-from fleet_server.services.ports import Blobs, Database
+from fleet_server.services.ports import Blobs, Database, DeltaFiles
 from fleet_server.services.publish import PublishService
 from fleet_server.services.rollouts import RolloutService
 from fleet_server.services.roster import EvidenceTimes
@@ -25,6 +26,7 @@ class Services:
 
     database: Database
     blobs: Blobs
+    deltas: DeltaService
     trust: TrustService
     accounts: AccountService
     enrolment: EnrolmentService
@@ -37,7 +39,12 @@ class Services:
 
 
 def make_services(
-    database: Database, blobs: Blobs, trust: TrustService, settings: Settings
+    database: Database,
+    blobs: Blobs,
+    trust: TrustService,
+    settings: Settings,
+    *,
+    deltas: DeltaFiles,
 ) -> Services:
     """Put the use cases together; reads and writes nothing."""
     plans = PlanCache()
@@ -48,6 +55,7 @@ def make_services(
     return Services(
         database=database,
         blobs=blobs,
+        deltas=DeltaService(blobs, deltas),
         trust=trust,
         accounts=AccountService(database),
         enrolment=EnrolmentService(database, trust),

@@ -335,6 +335,18 @@ class Turn(Protocol):
         ...
 
 
+class DeltaFiles(Protocol):
+    """Deltas by their pair of bundles."""
+
+    def find(self, old: str, new: str) -> Path | None:
+        """Return where a delta lies; an empty file means that it was not worth it."""
+        ...
+
+    def put(self, old: str, new: str, data: bytes) -> None:
+        """Keep a delta."""
+        ...
+
+
 class Blobs(Protocol):
     """Bundles by digest: whole or not there."""
 

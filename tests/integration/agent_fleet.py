@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -76,6 +77,9 @@ class Fleet:
         self.busy = 0
         self.refuse_outcomes = 0
         self.lose_receipts = 0
+        self.tls: ssl.SSLContext | None = None
+        self.cancelling = ""
+        self.deltas: dict[str, tuple[str, bytes]] = {}
         self.on_closed: Callable[[], None] = lambda: None
         self.attributes: dict[str, str] = {}
         self.profiles: list[dict[str, Any]] = []
@@ -148,6 +152,8 @@ class Fleet:
         handler = type("Handler", (_Handler,), {"fleet": self})
         self._server = _Server(("127.0.0.1", self.port), handler)
         self.port = self._server.server_port
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         loop = self._server.serve_forever
         threading.Thread(target=loop, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -161,7 +167,7 @@ class Fleet:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def enrolment_file(self) -> dict[str, str]:
         digest = hashlib.sha256(self.root).hexdigest()
@@ -226,7 +232,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(self._poll())
         offer = self._offer(path, "deploymentBase")
         if offer is not None and path.endswith(f"/{offer.action}"):
-            return self._json(_deployment(fleet.url, offer))
+            return self._json(_deployment(fleet.url, offer, fleet.deltas.get(offer.action)))
+        if path.endswith("/delta"):
+            fleet.ranges.append("delta")
+            return self._send(200, fleet.deltas[path.split("/")[-2]][1])
         if "/artifacts/" in path:
             found = next(o for o in fleet.offers if path.endswith(f"/{o.action}"))
             return self._artifact(found)
@@ -242,7 +251,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.fleet.attributes:
             links["configData"] = {"href": f"{url}/configData"}
         open_offers = [o for o in self.fleet.offers if not o.closed]
-        if open_offers:
+        if self.fleet.cancelling:
+            links["cancelAction"] = {"href": f"{url}/cancelAction/{self.fleet.cancelling}"}
+        elif open_offers:
             links["deploymentBase"] = {"href": f"{url}/deploymentBase/{open_offers[0].action}?c=1"}
         return {"config": {"polling": {"sleep": "00:00:01"}}, "_links": links}
 
@@ -283,6 +294,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._feedback(json.loads(body)["status"])
 
     def _feedback(self, status: dict[str, Any]) -> None:
+        if "/cancelAction/" in self.path:
+            self.fleet.cancelling = ""
+            return self._send(200)
         offer = self._offer(self.path, "deploymentBase")
         if offer is None or offer.closed:
             return self._send(410)
@@ -346,12 +360,16 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _deployment(url: str, offer: Offer) -> dict[str, Any]:
+def _deployment(url: str, offer: Offer, delta: tuple[str, bytes] | None) -> dict[str, Any]:
+    links = {"download-http": {"href": f"{url}{BASE}/artifacts/{offer.action}"}}
+    if delta is not None:
+        href = f"{url}{BASE}/deltas/{offer.action}/delta"
+        links[f"edgekit:delta:{delta[0]}"] = {"href": href}
     artifact = {
         "filename": offer.bundle.path.name,
         "hashes": {"sha256": offer.bundle.sha256, "sha1": "", "md5": ""},
         "size": offer.bundle.size,
-        "_links": {"download-http": {"href": f"{url}{BASE}/artifacts/{offer.action}"}},
+        "_links": links,
     }
     meta = {
         "edgekit:target": offer.target,
@@ -410,12 +428,12 @@ class Device:
         done = self.command("enrol", "--file", str(file), "--id", DEVICE)
         assert done.returncode == 0, done.stderr
 
-    def start(self, program: str = "") -> None:
+    def start(self, program: str = "", *arguments: str) -> None:
         """Start the agent; `program` is Python code to run instead of the module."""
         how = ["-c", program] if program else ["-m", "device_agent"]
         with (self.folder.parent / "agent.log").open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, *how, "run", "--state", str(self.folder)],
+                [sys.executable, *how, "run", "--state", str(self.folder), *arguments],
                 stderr=out,
                 env={**os.environ, **self.environment},
             )

@@ -192,6 +192,7 @@ def test_bytes_that_were_not_signed_are_refused(
         "active": before.bundle.sha256,
         "previous": "",
         "trial": "",
+        "unsteady": "",
         "format_version": "1.0",
     }
 
@@ -321,6 +322,11 @@ def test_a_release_that_will_not_stay_up_gives_way_to_the_one_before(
     wait_for(fell_back)
     assert len(killed) == 6
     assert ask(device)["model_version"] == "1.0.0"
+    downloads = len(fleet.ranges)
+    again = ended(fleet.offer(second.bundle, publish=False))
+    assert again.outcome == ("reverted", "crash")
+    assert again.closed[0]["edgekit"]["digest"] == first.bundle.sha256
+    assert len(fleet.ranges) == downloads
 
 
 def test_a_download_that_was_cut_is_resumed(device: Device, fleet: Fleet, tmp_path: Path) -> None:
