@@ -78,3 +78,16 @@ class TwoHeads(nn.Module):  # type: ignore[misc] # (torch is untyped here)
         """Return ten scores and three."""
         scores = self.body(x)
         return scores, self.head(scores)
+
+
+class Words(nn.Module):  # type: ignore[misc] # (torch is untyped here)
+    """A module of two inputs: a signal, and whole numbers that say which row to add."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Embedding(5, 8)
+        self.last = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+        """Return three scores."""
+        return self.last(x + self.rows(which).mean(dim=1))
