@@ -8,12 +8,14 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
 
 import benchmarks
 from benchmarks.env import RESULTS, environment
+from benchmarks.page import number, over_baseline
 from edgekit.bench import Result, write_results
 from edgekit.errors import EdgeKitError
 
@@ -57,7 +59,13 @@ def _run(name: str, run: Run, *, short: bool) -> bool:
     except EdgeKitError as error:
         sys.stderr.write(f"{name}: {error}\n")
         return False
-    write_results(RESULTS / f"{name}.json", results, environment=before, short=short)
+    write_results(
+        RESULTS / f"{name}.json",
+        results,
+        environment=before,
+        short=short,
+        measured_at=datetime.now(UTC).isoformat(timespec="minutes"),  # noqa: TID251 (composition root)
+    )
     _print(results)
     return True
 
@@ -74,17 +82,13 @@ def _print(results: Sequence[Result]) -> None:
 
 def _cells(result: Result) -> tuple[str, ...]:
     s = result.summary
-    over = "baseline"
-    if result.ratio is not None:
-        low, high = result.ratio.interval.low, result.ratio.interval.high
-        over = f"{result.ratio.value:.3f} ({low:.3f} to {high:.3f})"
     return (
         result.condition,
         result.candidate,
-        f"{s.median:.4g} {s.unit}",
-        f"{s.interval.low:.4g} to {s.interval.high:.4g}",
+        f"{number(s.median)} {s.unit}",
+        f"{number(s.interval.low)} to {number(s.interval.high)}",
         str(s.count),
-        over,
+        over_baseline(result) or "baseline",
     )
 
 

@@ -15,35 +15,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.models import PREPROCESSING, random_bundle
 from device_agent.spool import Spool
 from device_agent.worker.engine import load_engine
 from device_agent.worker.messages import Mode
 from device_agent.worker.recorder import Recorder
 from edgekit.bench import Effort, Result, measure, ratio, summarize
-from edgekit.bundle import Bundle, open_bundle, write_bundle
-from edgekit.device import Requirements, RuntimeRange
-from edgekit.golden import compute_golden, golden_files
-from edgekit.manifest import (
-    GoldenSpec,
-    Lineage,
-    Manifest,
-    ModelFormat,
-    Precision,
-    Preprocessing,
-    Quality,
-    TensorSpec,
-)
+from edgekit.bundle import Bundle
 from edgekit.preprocessing import prepare
-from edgekit.runtime import Tensor, open_session
+from edgekit.runtime import Tensor
 
 QUESTION = "latency of one inference through the agent's engine"
 SIZES = {"small CNN": 16, "wide CNN": 384}
-PREPROCESSING = Preprocessing(height=8, width=8, scale=1 / 16)
-CLASSES = 10
-MODEL = "model.onnx"
 
 
 def run(short: bool) -> list[Result]:
@@ -52,7 +36,7 @@ def run(short: bool) -> list[Result]:
     results: list[Result] = []
     for condition, channels in SIZES.items():
         with tempfile.TemporaryDirectory() as folder:
-            results += _compare(condition, _bundle(Path(folder), channels), effort)
+            results += _compare(condition, _extracted(Path(folder), channels), effort)
     return results
 
 
@@ -100,65 +84,7 @@ def _candidates(bundle: Bundle, images: list[Tensor]) -> dict[str, Callable[[], 
     }
 
 
-def _bundle(folder: Path, channels: int) -> Bundle:
-    model = folder / MODEL
-    onnx.save(_network(channels), model)
-    session = open_session(model, ModelFormat.ONNX)
-    golden = compute_golden(session, [np.zeros((8, 8), np.uint8)], PREPROCESSING)
-    files = {MODEL: model.read_bytes(), **golden_files(golden)}
-    write_bundle(folder / "it.bundle", _manifest(), files)
-    bundle = open_bundle(folder / "it.bundle")
+def _extracted(folder: Path, channels: int) -> Bundle:
+    bundle = random_bundle(folder, channels)
     bundle.extract(folder)
     return bundle
-
-
-def _network(channels: int) -> onnx.ModelProto:
-    """Return image [1, 1, 8, 8] -> two convolutions -> scores [1, 10], random weights."""
-    rng = np.random.default_rng(1)
-    shapes = {
-        "w1": (channels, 1, 3, 3),
-        "w2": (channels, channels, 3, 3),
-        "w3": (channels * 64, CLASSES),
-    }
-    weights = [
-        numpy_helper.from_array(rng.normal(0, 0.05, shape).astype(np.float32), name)
-        for name, shape in shapes.items()
-    ]
-    nodes = [
-        helper.make_node("Conv", ["image", "w1"], ["a"], pads=[1, 1, 1, 1]),
-        helper.make_node("Relu", ["a"], ["b"]),
-        helper.make_node("Conv", ["b", "w2"], ["c"], pads=[1, 1, 1, 1]),
-        helper.make_node("Relu", ["c"], ["d"]),
-        helper.make_node("Flatten", ["d"], ["e"]),
-        helper.make_node("MatMul", ["e", "w3"], ["scores"]),
-    ]
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, 8, 8])
-    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, CLASSES])
-    graph = helper.make_graph(nodes, "benchmark", [image], [scores], weights)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def _manifest() -> Manifest:
-    return Manifest(
-        model="benchmark",
-        version="1",
-        variant="onnx-fp32",
-        format=ModelFormat.ONNX,
-        precision=Precision.FP32,
-        file=MODEL,
-        inputs=(TensorSpec(name="image", shape=(1, 1, 8, 8), dtype="float32"),),
-        outputs=(TensorSpec(name="scores", shape=(1, CLASSES), dtype="float32"),),
-        requires=Requirements(runtimes=(RuntimeRange(name="onnxruntime"),)),
-        golden=GoldenSpec(count=1, atol=1e-3),
-        quality=Quality(
-            metric="none",
-            samples=0,
-            accuracy=0.0,
-            reference_accuracy=0.0,
-            max_abs_diff=0.0,
-            sqnr_db=0.0,
-            agreement=0.0,
-        ),
-        lineage=Lineage(source="random weights", digests={}, recipe="fp32", tools={}),
-        preprocessing=PREPROCESSING,
-    )

@@ -39,17 +39,31 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultFile:
-    """Results of one benchmark with the environment of the run."""
+    """Results of one benchmark with the environment of the run.
+
+    Attributes:
+        name: Of the benchmark.
+        short: Whether it was its short form.
+        environment: On what it was measured.
+        results: One for each candidate and condition.
+        measured_at: UTC, ISO 8601; empty where nobody said.
+    """
 
     name: str
     short: bool
     environment: Environment
     results: tuple[Result, ...]
+    measured_at: str = ""
     format_version: str = FORMAT_VERSION
 
 
 def write_results(
-    path: Path, results: Sequence[Result], *, environment: Environment, short: bool
+    path: Path,
+    results: Sequence[Result],
+    *,
+    environment: Environment,
+    short: bool,
+    measured_at: str = "",
 ) -> ResultFile:
     """Keep results as JSON; the name is that of the file.
 
@@ -57,7 +71,11 @@ def write_results(
         StorageError: The file cannot be written.
     """
     content = ResultFile(
-        name=path.stem, short=short, environment=environment, results=tuple(results)
+        name=path.stem,
+        short=short,
+        environment=environment,
+        results=tuple(results),
+        measured_at=measured_at,
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
