@@ -5,6 +5,3 @@ all weights moved, only the head moved, or ten classes were added; as bundles, a
 """
 
 from __future__ import annotations
-
-
-
