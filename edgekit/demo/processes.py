@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from edgekit.errors import EdgeKitError
 
 T = TypeVar("T")
+PATIENCE_S = 600.0
 _SCRIPTS = Path(sys.executable).parent
 
 
@@ -35,20 +36,26 @@ class Commands:
     environment: Mapping[str, str]
     log: Path
 
-    def run(self, *words: str, timeout_s: float = 120.0) -> str:
+    def run(self, *words: str, timeout_s: float = PATIENCE_S) -> str:
         """Run a command to its end and return what it printed on standard output.
 
         Raises:
-            CommandError: It ended with another exit code than 0; holds its last line.
+            CommandError: It ended with another exit code than 0; holds its last line. Or it did
+                not end in time.
         """
-        done = subprocess.run(
-            _resolved(words),
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                _resolved(words),
+                env={**os.environ, **self.environment},
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CommandError(
+                f"did not end within {timeout_s:.0f} s", where=" ".join(words[:3])
+            ) from error
         with self.log.open("a") as log:
             log.write(f"$ {' '.join(words)}\n{done.stdout}{done.stderr}[exit {done.returncode}]\n")
         if done.returncode != 0:
@@ -56,7 +63,7 @@ class Commands:
             raise CommandError(lines[-1], where=" ".join(words[:3]), todo=f"see {self.log}")
         return done.stdout
 
-    def json(self, *words: str, timeout_s: float = 120.0) -> Any:  # noqa: ANN401 (JSON)
+    def json(self, *words: str, timeout_s: float = PATIENCE_S) -> Any:  # noqa: ANN401 (JSON)
         """Run a command with `--json` and return what it printed, decoded.
 
         Raises:

@@ -90,6 +90,12 @@ def test_a_command_that_fails_is_an_error_with_its_last_line(tmp_path: Path):
     assert "[exit 1]" in (tmp_path / "log").read_text()
 
 
+def test_a_command_that_does_not_end_is_an_error(tmp_path: Path):
+    commands = Commands(environment={}, log=tmp_path / "log")
+    with pytest.raises(CommandError, match="did not end"):
+        commands.run("sleep", "5", timeout_s=0.05)
+
+
 def test_what_does_not_happen_is_an_error():
     with pytest.raises(CommandError, match="did not happen"):
         wait_for("rain", lambda: None, timeout_s=0.01, every_s=0.01)
