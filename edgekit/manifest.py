@@ -96,6 +96,44 @@ class Preprocessing:
     layout: Layout = Layout.NCHW
 
 
+class Task(StrEnum):
+    """What the outputs of a model mean."""
+
+    CLASSIFICATION = "classification"
+    DETECTION = "detection"
+    SEGMENTATION = "segmentation"
+    EMBEDDING = "embedding"
+
+
+class Boxes(StrEnum):
+    """How a detector writes a box."""
+
+    CORNERS = "xyxy"
+    CENTER = "cxcywh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postprocessing:
+    """From the model's outputs to an answer.
+
+    Detectors give either boxes [1, N, 4] and scores [1, N, classes], or both in one output,
+    [1, N, 4 + classes] or [1, 4 + classes, N].
+
+    Attributes:
+        task: What the outputs mean.
+        boxes: How a detector writes a box, in pixels of the model's input.
+        score_threshold: Detections below it are left out, in [0, 1].
+        iou_threshold: Of two boxes of one class that overlap more, the better one stays.
+        max_detections: Most detections of one answer.
+    """
+
+    task: Task = Task.CLASSIFICATION
+    boxes: Boxes = Boxes.CORNERS
+    score_threshold: float = 0.25
+    iou_threshold: float = 0.45
+    max_detections: int = 100
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
     """What was proven about a variant at conversion, on data that it was not calibrated on.
@@ -177,6 +215,7 @@ class Manifest:
         inputs: The model's inputs, in order.
         outputs: The model's outputs, in order.
         preprocessing: From a raw sample to the first input; None when samples are tensors.
+        postprocessing: From the outputs to an answer; None classifies where the shape allows it.
         labels: Class names by index; empty when the model has no classes.
         requires: What a device needs to run it.
         golden: How the golden samples are compared.
@@ -200,6 +239,7 @@ class Manifest:
     quality: Quality
     lineage: Lineage
     preprocessing: Preprocessing | None = None
+    postprocessing: Postprocessing | None = None
     labels: tuple[str, ...] = ()
     files: dict[str, FileSpec] = field(default_factory=dict)
     features: tuple[str, ...] = ()

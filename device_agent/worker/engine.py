@@ -12,15 +12,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from device_agent.worker.answers import interpret
 from device_agent.worker.recorder import Recorder
 from edgekit.bundle import Bundle, open_bundle
 from edgekit.errors import BundleError, EdgeKitError, RuntimeFailedError
 from edgekit.golden import GoldenSamples, check_golden, read_golden
 from edgekit.manifest import Manifest
-from edgekit.postprocessing import Classification, classify
+from edgekit.postprocessing import Classification
 from edgekit.preprocessing import prepare
 from edgekit.runtime import Session, Tensor, open_session
 
@@ -35,11 +37,13 @@ class Answer:
 
     Attributes:
         outputs: One tensor per output of the model.
-        top: The class, if the model classifies.
+        top: The class, if the model classifies; of a detector the surest object's.
+        whole: JSON-like answer of other tasks than classification; else None.
     """
 
     outputs: list[Tensor]
     top: Classification | None
+    whole: Any = None
 
 
 class Engine:
@@ -102,7 +106,7 @@ class Engine:
             outputs = self.session.run(tensors)
         nan = any(bool(np.isnan(o).any()) for o in outputs if o.dtype.kind == "f")
         with self._stage("post"):
-            top = classify(outputs[0], self.manifest.labels) if not nan else None
+            top, whole = interpret(outputs, self.manifest) if not nan else (None, None)
         latency_s = time.perf_counter() - started
         if top is None:
             self._recorder.answered(latency_s, nan=nan)
@@ -110,7 +114,7 @@ class Engine:
             self._recorder.answered(latency_s, label=top.label, confidence=top.confidence)
         if nan:
             raise NanAnswerError("the answer holds a NaN", where=self.manifest.model)
-        return Answer(outputs, top)
+        return Answer(outputs, top, whole)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

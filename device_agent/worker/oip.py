@@ -1,7 +1,8 @@
 """Open Inference Protocol v2: request bytes to tensors, tensors to response bytes. Pure.
 
 JSON, and the binary tensor extension: raw little-endian tensors after a JSON header. A model with
-preprocessing takes an input named "image" as well: one raw sample, prepared by the manifest.
+preprocessing takes an input named "image" as well: one raw sample, or an encoded image as BYTES,
+prepared by the manifest.
 
 Source: Open Inference Protocol, "Predict Protocol - Version 2" and its "Binary Tensor Data
 Extension".
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from device_agent.worker.engine import Answer
+from device_agent.worker.images import decode_image
 from edgekit import codec
 from edgekit.errors import DataError, FormatError
 from edgekit.manifest import Manifest, TensorSpec
@@ -93,7 +95,10 @@ def parse_request(body: bytes, header_length: int | None, manifest: Manifest) ->
     given = _tensors(request.inputs, body[end:])
     binary = _binary_outputs(request, manifest)
     if manifest.preprocessing is not None and set(given) == {RAW_INPUT}:
-        return Request(request.id, given[RAW_INPUT], [], binary)
+        raw = given[RAW_INPUT]
+        if raw.dtype.kind == "O":
+            raw = decode_image(raw.item(), channels=manifest.preprocessing.channels)
+        return Request(request.id, raw, [], binary)
     return Request(request.id, None, [_take(given, spec) for spec in manifest.inputs], binary)
 
 
@@ -127,7 +132,11 @@ def model_metadata(manifest: Manifest) -> dict[str, Any]:
         "platform": f"edgekit_{manifest.format}",
         "inputs": [_described(s) for s in manifest.inputs],
         "outputs": [_described(s) for s in manifest.outputs],
-        "parameters": {"variant": manifest.variant, "labels": list(manifest.labels)},
+        "parameters": {
+            "variant": manifest.variant,
+            "labels": list(manifest.labels),
+            "raw": manifest.preprocessing is not None,
+        },
     }
 
 
@@ -146,6 +155,9 @@ def _envelope(
             "label": answer.top.label,
             "confidence": answer.top.confidence,
         }
+    if answer.whole is not None:
+        # Parameters of the protocol are texts, numbers and booleans: nested ones go as JSON.
+        envelope.setdefault("parameters", {})["answer"] = codec.encode(answer.whole).decode()
     return envelope
 
 
@@ -168,6 +180,8 @@ def _tensors(inputs: tuple[InferTensor, ...], blobs: bytes) -> dict[str, Tensor]
 
 
 def _array(one: InferTensor, blob: bytes | None) -> Tensor:
+    if one.datatype == "BYTES" and blob is not None:
+        return _encoded(one, blob)
     dtype = _TYPES.get(one.datatype)
     if dtype is None:
         raise DataError(f"datatype {one.datatype!r} is not known", where=f"input {one.name}")
@@ -182,6 +196,16 @@ def _array(one: InferTensor, blob: bytes | None) -> Tensor:
     if shaped.dtype.kind == "f" and not np.isfinite(shaped).all():
         raise DataError("the values are not finite", where=f"input {one.name}")
     return shaped
+
+
+def _encoded(one: InferTensor, blob: bytes) -> Tensor:
+    """Read one BYTES element: four bytes of length, little-endian, then that many."""
+    size = int.from_bytes(blob[:4], "little")
+    if one.name != RAW_INPUT or len(blob) != 4 + size or np.prod(one.shape, dtype=int) != 1:
+        raise DataError("BYTES is for one encoded image", where=f"input {one.name}")
+    element: Tensor = np.empty((), object)
+    element[()] = blob[4:]
+    return element
 
 
 def _take(given: dict[str, Tensor], spec: TensorSpec) -> Tensor:
