@@ -24,6 +24,7 @@ from edgekit.demo.processes import Background, Commands, wait_for
 AGENT = """\
 poll_interval_s = 0.2
 window_s = 1.0
+benchmark_busy_share = 1.0
 [probation]
 duration_s = 1.0
 minimum_inferences = 5
@@ -69,7 +70,10 @@ class OneDevice:
         self.commands.run(*words)
 
     def roll_out(self, version: str) -> None:
-        """Start a rollout to the device."""
+        """Start a rollout to the device; one that goes on is promoted first, by hand."""
+        for rollout in self.commands.json("edgekit", "rollout", "list"):
+            if rollout["ended_at"] is None:
+                self.commands.run("edgekit", "rollout", "promote", rollout["id"])
         file = self.folder / f"{version}.yaml"
         file.write_text(ROLLOUT.format(model=NAME, version=version))
         self.commands.run("edgekit", "rollout", "start", str(file))

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device_agent.benchmarking import Benchmarks
 from device_agent.boot import boot_id
 from device_agent.config import Config, Layout
 from device_agent.context import Contact, Context, Stopped
@@ -77,6 +78,11 @@ class Agent:
         identity = load_identity(layout.identity)
         rng = random.Random()  # noqa: S311 (jitter, no secret)
         spool = Spool(layout.spool, max_bytes=round(config.spool_mb * (1 << 20)))
+        self._benchmarks = Benchmarks(
+            Ddi(_transport(identity), identity),
+            SlotStore(layout.models),
+            busy_share=config.benchmark_busy_share,
+        )
         self._ctx = self._context(config, identity, rng)
         self._uploader = Uploader(
             Ddi(_transport(identity), identity),
@@ -108,6 +114,7 @@ class Agent:
         finally:
             notify(self._notify_address, "STOPPING=1")
             self._interrupt(record)
+            self._benchmarks.interrupt()
             self._ctx.supervisor.stop()
             self._uploader.stop()
             if self._metrics is not None:
@@ -147,6 +154,8 @@ class Agent:
             rng=rng,
             contact=Contact(trust_url=identity.trust_url),
             alive=self._alive,
+            measure=self._benchmarks.offer,
+            stop_measuring=self._benchmarks.interrupt,
         )
 
     def _changed(self) -> None:

@@ -68,6 +68,8 @@ class Context:
         rng: For jitter.
         contact: What is known about the server.
         alive: Called while waiting, at least every second.
+        measure: Called with the address of a benchmark job while nothing else is to be done.
+        stop_measuring: Called when something else is.
     """
 
     config: Config
@@ -85,6 +87,8 @@ class Context:
     rng: random.Random
     contact: Contact
     alive: Callable[[], None] = field(default=lambda: None)
+    measure: Callable[[str], None] = field(default=lambda url: None)  # noqa: ARG005 (signature)
+    stop_measuring: Callable[[], None] = field(default=lambda: None)
 
     def wait(self, seconds: float) -> None:
         """Wait, saying that the loop is alive.

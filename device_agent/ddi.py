@@ -14,6 +14,7 @@ from edgekit import codec
 from edgekit.device import DeviceProfile
 from edgekit.errors import FormatError
 from edgekit.protocol import (
+    LINK_BENCHMARK,
     LINK_DELTA,
     LINK_PROFILE,
     LINK_TELEMETRY,
@@ -24,6 +25,8 @@ from edgekit.protocol import (
     META_VARIANT,
     META_VERSION,
     RUNNING_HEADER,
+    BenchmarkAnswer,
+    BenchmarkJob,
     Chunk,
     ControllerBase,
     DeploymentBase,
@@ -83,6 +86,11 @@ class Poll:
     def trust(self) -> str:
         """Folder of the trust metadata."""
         return self.links.get(LINK_TRUST, "")
+
+    @property
+    def benchmark(self) -> str:
+        """Address of something to measure; empty for nothing."""
+        return self.links.get(LINK_BENCHMARK, "")
 
     @property
     def telemetry(self) -> str:
@@ -182,6 +190,19 @@ class Ddi:
         headers = {**JSON, "Content-Encoding": "gzip"}
         answer = self.transport.request("POST", url, body=body, headers=headers)
         return codec.decode(answer.body, TelemetryReceipt, where=url)
+
+    def benchmark(self, url: str) -> BenchmarkJob:
+        """Read what to measure.
+
+        Raises:
+            FormatError: The answer is no job.
+        """
+        answer = self.transport.request("GET", url)
+        return codec.decode(answer.body, BenchmarkJob, where=url)
+
+    def answer_benchmark(self, url: str, answer: BenchmarkAnswer) -> None:
+        """Say what came of it."""
+        self.transport.request("POST", url, body=codec.encode(answer), headers=JSON)
 
     def _feedback(self, url: str, status: Status) -> None:
         body = codec.encode(Feedback(status=status))

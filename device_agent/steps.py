@@ -61,6 +61,10 @@ def poll(ctx: Context, record: Record) -> tuple[Event, Record]:
     ctx.contact.next_poll_s = ctx.clock() + ctx.poll_interval_s()
     try:
         answer = contact(ctx)
+        if answer.cancel or answer.deployment:
+            ctx.stop_measuring()
+        elif answer.benchmark:
+            ctx.measure(answer.benchmark)
         if answer.cancel:
             ctx.ddi.agree_to_cancel(answer.cancel)
             return Event.NOTHING, record

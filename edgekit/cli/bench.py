@@ -1,6 +1,7 @@
 """edgekit bench: how long one inference takes on this machine, and which of two is faster.
 
-`edgekit bench FILE` is `edgekit bench run FILE`: the first word may be left out.
+`edgekit bench FILE` is `edgekit bench run FILE`: the first word may be left out. With `--device`
+or `--selector` it is `edgekit bench remote`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from edgekit.bench.report import (
     save_latency,
     without_samples,
 )
+from edgekit.cli import bench_fleet
 from edgekit.cli.measured_profile import import_measured
 from edgekit.cli.options import AsJson, seconds, utc_now
 from edgekit.cli.output import print_json, print_table, say
@@ -34,20 +36,25 @@ from edgekit.errors import StorageError, UsageError
 if TYPE_CHECKING:
     from typer._click import Context
 
-DEFAULT_COMMAND = "run"
+DEFAULT_COMMAND, ON_DEVICES = "run", "remote"
+DEVICE_OPTIONS = ("--device", "--selector")
 
 
 class DefaultGroup(TyperGroup):
-    """A group whose first word may be left out: then it is `run`."""
+    """A group whose first word may be left out: then it is `run`, or `remote` for devices."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Put the first word in where it is missing."""
         if args and args[0] != "--help" and args[0] not in self.commands:
-            args = [DEFAULT_COMMAND, *args]
+            elsewhere = any(word.startswith(DEVICE_OPTIONS) for word in args)
+            args = [ON_DEVICES if elsewhere else DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
 
 
 app = typer.Typer(cls=DefaultGroup, no_args_is_help=True)
+app.command(ON_DEVICES)(bench_fleet.remote)
+app.command()(bench_fleet.jobs)
+app.command()(bench_fleet.alarms)
 Threads = Annotated[
     str, typer.Option("--threads", "--num-threads", help="Threads of the runtime: 1 or 1,2,4.")
 ]

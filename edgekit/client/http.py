@@ -44,6 +44,7 @@ from edgekit.client.wire import (
     TrustMetadata,
     TrustView,
 )
+from edgekit.client.wire_benchmarks import BenchmarkView, FieldAlarmView, NewBenchmark
 from edgekit.errors import StorageError, UsageError
 
 API = "/api/v1"
@@ -298,6 +299,27 @@ class FleetClient:
         ):
             yield from page
             after = page[-1].id
+
+    # Benchmarks on devices
+
+    def create_benchmarks(self, wanted: NewBenchmark) -> list[BenchmarkView]:
+        """Ask devices to measure a bundle; returns a job for each."""
+        path = f"{API}/benchmarks"
+        return self._connection.ask(list[BenchmarkView], "POST", path, body=wanted)
+
+    def benchmarks(self, digest: str = "") -> list[BenchmarkView]:
+        """Return jobs, newest first, of one bundle or of all."""
+        path, query = f"{API}/benchmarks", {"digest": digest}
+        return self._connection.ask(list[BenchmarkView], "GET", path, query=query)
+
+    def benchmark(self, number: int) -> BenchmarkView:
+        """Return one job."""
+        return self._connection.ask(BenchmarkView, "GET", f"{API}/benchmarks/{number}")
+
+    def field_alarms(self) -> list[FieldAlarmView]:
+        """Return every device whose telemetry left the interval of its benchmark."""
+        path = f"{API}/benchmarks/alarms"
+        return self._connection.ask(list[FieldAlarmView], "GET", path)
 
 
 def _device(device: str) -> str:

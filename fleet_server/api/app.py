@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 import edgekit
 from fleet_server.api import (
     artifacts,
+    benchmarks,
     ddi,
     management,
     operations,
@@ -61,6 +62,8 @@ def make_app(context: Context, *, lifespan: Lifespan) -> ASGIApp:
         people.make_people_router(context),
         people.make_session_router(context),
         operations.make_router(context),
+        benchmarks.make_device_router(context),
+        benchmarks.make_router(context),
     ):
         app.include_router(router)
     audited = AuditApp(app, context.services.accounts, clock=context.clock)

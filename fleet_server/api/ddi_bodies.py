@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from edgekit.bundle import bundle_name
 from edgekit.protocol import (
+    LINK_BENCHMARK,
     LINK_DELTA,
     LINK_PROFILE,
     LINK_TELEMETRY,
@@ -56,6 +57,8 @@ def controller_base(
     elif answer.action is not None:
         c = answer.action & 0x7FFFFFFF
         links["deploymentBase"] = Link(href=f"{url}/deploymentBase/{answer.action}?c={c}")
+    elif answer.benchmark is not None:
+        links[LINK_BENCHMARK] = Link(href=f"{url}/benchmark/{answer.benchmark}")
     if answer.attributes_wanted:
         links["configData"] = Link(href=f"{url}/configData")
     return ControllerBase(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleet_server.services.accounts import AccountService
+from fleet_server.services.benchmarks import BenchmarkService
 from fleet_server.services.checkin import CheckInService
 from fleet_server.services.config import Settings
 from fleet_server.services.deltas import DeltaService
@@ -36,6 +37,7 @@ class Services:
     feedback: FeedbackService
     telemetry: TelemetryService
     rollouts: RolloutService
+    benchmarks: BenchmarkService
 
 
 def make_services(
@@ -65,4 +67,5 @@ def make_services(
         feedback=FeedbackService(database),
         telemetry=TelemetryService(database),
         rollouts=RolloutService(database, plans, times),
+        benchmarks=BenchmarkService(database, plans),
     )

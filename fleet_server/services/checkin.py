@@ -24,7 +24,12 @@ from fleet_server.services.fleet_plan import (
     rollouts_of,
 )
 from fleet_server.services.ports import Database, Tables
-from fleet_server.services.records import DeploymentRecord, DeviceRecord, VariantRecord
+from fleet_server.services.records import (
+    DeploymentRecord,
+    DeviceRecord,
+    DeviceState,
+    VariantRecord,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +44,7 @@ class PollAnswer:
         action: Deployment to carry out; None for none.
         cancel: Deployment to give up; None for none.
         attributes_wanted: The device shall report its attributes.
+        benchmark: Job for a device that has nothing else to do; None for none.
         token_sha256: Digest of the device's token as of this answer.
         version: Number of the latest change that the answer knows.
     """
@@ -46,6 +52,7 @@ class PollAnswer:
     action: int | None
     cancel: int | None
     attributes_wanted: bool
+    benchmark: int | None
     token_sha256: str
     version: int
 
@@ -120,6 +127,7 @@ class CheckInService:
             cancelling=cancelling,
             waits=waits,
             offer=next_offer(device, deployments, plan) if free else None,
+            benchmark=tables.benchmarks.waiting(device_id),
             version=tables.changes.version(),
         )
 
@@ -135,6 +143,7 @@ class _Visit:
     cancelling: DeploymentRecord | None
     waits: bool
     offer: Offer | None
+    benchmark: int | None
     version: int
 
     @property
@@ -150,9 +159,14 @@ class _Visit:
             action=self.current.deployment.id if self.current else None,
             cancel=self.cancelling.deployment.id if self.cancelling and self.waits else None,
             attributes_wanted=self.device.attributes_wanted,
+            benchmark=self.benchmark if self._may_measure else None,
             token_sha256=self.device.token_sha256,
             version=self.version,
         )
+
+    @property
+    def _may_measure(self) -> bool:
+        return self.device.state is DeviceState.ACTIVE and self.current is None and not self.waits
 
     def save(self, tables: Tables, *, now: datetime) -> _Visit:
         """Store what changed; returns the visit as it is then."""

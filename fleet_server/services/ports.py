@@ -11,9 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from edgekit.telemetry import LogHistogram
 from fleet_server.domain.evidence import Summary
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.selector import Selector
+from fleet_server.services.benchmark_port import Benchmarks
 from fleet_server.services.people_ports import Accounts, Audit, KeptAnswers
 from fleet_server.services.records import (
     DeploymentRecord,
@@ -202,6 +204,10 @@ class Telemetry(Protocol):
         """Merge windows of a model that ended in (since, until], by device and digest."""
         ...
 
+    def latencies(self, device_id: str, digest: str, *, since: datetime) -> LogHistogram:
+        """Merge the latencies of the windows of one digest that ended after a time."""
+        ...
+
     def windows_since(self, model: str, since: datetime) -> Mapping[str, int]:
         """Count windows by device."""
         ...
@@ -299,6 +305,11 @@ class Tables(Protocol):
     @property
     def flags(self) -> Flags:
         """Flags."""
+        ...
+
+    @property
+    def benchmarks(self) -> Benchmarks:
+        """Benchmark jobs."""
         ...
 
 

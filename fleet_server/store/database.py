@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from edgekit.errors import FormatError, StorageError
 from fleet_server.services.errors import UnavailableError
 from fleet_server.store.accounts import SqlAccounts, SqlAudit, SqlKeptAnswers
+from fleet_server.store.benchmarks import SqlBenchmarks
 from fleet_server.store.changes import SqlChanges
 from fleet_server.store.deployments import SqlDeployments
 from fleet_server.store.devices import SqlDevices, SqlTokens
@@ -44,6 +45,7 @@ class SqlTables:
         self.telemetry = SqlTelemetry(connection)
         self.changes = SqlChanges(connection)
         self.flags = SqlFlags(connection)
+        self.benchmarks = SqlBenchmarks(connection)
 
 
 class SqlDatabase:

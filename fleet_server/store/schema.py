@@ -19,9 +19,11 @@ from sqlalchemy import (
     text,
 )
 
+from edgekit.bench.report import LatencyReport
 from edgekit.device import DeviceProfile, Requirements
+from edgekit.protocol import BenchmarkJob
 from fleet_server.domain.rollout import Rollout
-from fleet_server.services.records import AutoConfirm, DeviceState
+from fleet_server.services.records import AutoConfirm, BenchmarkState, DeviceState
 from fleet_server.store.columns import Coded, SelectorText, UtcDateTime, Word
 from fleet_server.store.dialects import BIG
 
@@ -187,6 +189,26 @@ flags = Table(
     Column("value", Text, nullable=False),
     Column("by", String(128), nullable=False),
     Column("at", UtcDateTime, nullable=False),
+)
+
+benchmarks = Table(
+    "benchmarks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("device", ForeignKey("devices.id"), nullable=False),
+    Column("model", String(64), nullable=False),
+    Column("version", String(128), nullable=False),
+    Column("variant", String(128), nullable=False),
+    Column("digest", String(64), nullable=False, index=True),
+    Column("job", Coded(BenchmarkJob), nullable=False),
+    Column("state", Word(BenchmarkState), nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("reason", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("report", Coded(LatencyReport)),
+    Index("benchmarks_of_device", "device", "state", "id"),
+    sqlite_autoincrement=True,
 )
 
 windows = Table(

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, func, select
 
 from edgekit import codec
+from edgekit.telemetry import LogHistogram, Window
 from fleet_server.domain.evidence import Summary
 from fleet_server.services.records import WindowRecord, WindowTotals
 from fleet_server.store.batches import MANY, batched
@@ -105,6 +106,16 @@ class SqlTelemetry:
                 key = (str(sums.pop("device")), str(sums.pop("digest")))
                 found[key] = _summary(sums)
         return found
+
+    def latencies(self, device_id: str, digest: str, *, since: datetime) -> LogHistogram:
+        """Merge the latencies of the windows of one digest that ended after a time."""
+        query = select(_C.body).where(
+            _C.device == device_id, _C.digest == digest, _C.ended_at > since
+        )
+        total = LogHistogram()
+        for body in self._connection.execute(query).scalars():
+            total = total.merged(codec.decode(body, Window, where="database").latency_ms)
+        return total
 
     def windows_since(self, model: str, since: datetime) -> Mapping[str, int]:
         """Count the windows of a model that ended after a time, by device."""

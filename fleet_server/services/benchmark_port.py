@@ -1,0 +1,34 @@
+"""What the use cases need of storage for benchmark jobs; as fleet_server.services.ports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from fleet_server.services.records import BenchmarkRecord, BenchmarkState
+
+
+class Benchmarks(Protocol):
+    """Benchmark jobs by number."""
+
+    def add(self, record: BenchmarkRecord) -> BenchmarkRecord:
+        """Add a job; returns it with its number."""
+        ...
+
+    def put(self, record: BenchmarkRecord) -> None:
+        """Replace a job."""
+        ...
+
+    def get(self, number: int) -> BenchmarkRecord | None:
+        """Return a job."""
+        ...
+
+    def waiting(self, device_id: str) -> int | None:
+        """Return the number of the oldest job that a device has not answered."""
+        ...
+
+    def page(
+        self, *, digest: str, state: BenchmarkState | None, limit: int
+    ) -> Sequence[BenchmarkRecord]:
+        """Return jobs, newest first, of one bundle or ("") of all."""
+        ...

@@ -1,0 +1,92 @@
+"""Benchmark jobs in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from fleet_server.services.records import BenchmarkRecord, BenchmarkState
+from fleet_server.store.schema import benchmarks
+
+
+class SqlBenchmarks:
+    """Jobs within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, record: BenchmarkRecord) -> BenchmarkRecord:
+        """Add a job; returns it with its number."""
+        made = self._connection.execute(insert(benchmarks).values(_row(record)))
+        key = made.inserted_primary_key
+        assert key is not None  # noqa: S101 (a single insert has one)
+        number = int(key[0])
+        return replace(record, id=number, job=replace(record.job, id=number))
+
+    def put(self, record: BenchmarkRecord) -> None:
+        """Replace a job."""
+        self._connection.execute(
+            update(benchmarks).where(benchmarks.c.id == record.id).values(_row(record))
+        )
+
+    def get(self, number: int) -> BenchmarkRecord | None:
+        """Return a job."""
+        query = select(benchmarks).where(benchmarks.c.id == number)
+        row = self._connection.execute(query).first()
+        return None if row is None else _record(row)
+
+    def waiting(self, device_id: str) -> int | None:
+        """Return the number of the oldest job that a device has not answered."""
+        query = select(func.min(benchmarks.c.id)).where(
+            benchmarks.c.device == device_id, benchmarks.c.state == BenchmarkState.WAITING
+        )
+        number = self._connection.execute(query).scalar()
+        return None if number is None else int(number)
+
+    def page(
+        self, *, digest: str, state: BenchmarkState | None, limit: int
+    ) -> Sequence[BenchmarkRecord]:
+        """Return jobs, newest first, of one bundle or ("") of all."""
+        query = select(benchmarks).order_by(benchmarks.c.id.desc()).limit(limit)
+        if digest:
+            query = query.where(benchmarks.c.digest == digest)
+        if state is not None:
+            query = query.where(benchmarks.c.state == state)
+        return [_record(row) for row in self._connection.execute(query)]
+
+
+def _row(record: BenchmarkRecord) -> dict[str, Any]:
+    return {
+        "device": record.device_id,
+        "model": record.model,
+        "version": record.version,
+        "variant": record.variant,
+        "digest": record.job.digest,
+        "job": record.job,
+        "state": record.state,
+        "asked_at": record.asked_at,
+        "ended_at": record.ended_at,
+        "reason": record.reason,
+        "detail": record.detail,
+        "report": record.report,
+    }
+
+
+def _record(row: Row[Any]) -> BenchmarkRecord:
+    return BenchmarkRecord(
+        id=row.id,
+        device_id=row.device,
+        model=row.model,
+        version=row.version,
+        variant=row.variant,
+        job=replace(row.job, id=row.id),
+        state=row.state,
+        asked_at=row.asked_at,
+        ended_at=row.ended_at,
+        reason=row.reason,
+        detail=row.detail,
+        report=row.report,
+    )
