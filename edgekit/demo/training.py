@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     out: Path = parser.parse_args(argv).out
     torch.set_num_threads(
         1
-    )  # such small networks gain nothing from more, and spin on a busy machine
+    )  # more would only spin on a busy machine
     (images, labels), (held_images, held_labels) = split()
     out.mkdir(parents=True, exist_ok=True)
     np.savez(out / "calibration.npz", images=images[:CALIBRATION], labels=labels[:CALIBRATION])
