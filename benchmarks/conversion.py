@@ -58,6 +58,7 @@ class Case:
             preprocessing=self.preprocessing,
             calibration=self.calibration,
             evaluation=self.evaluation,
+            allow_slower=True,
             out=out,
         )
 

@@ -47,6 +47,13 @@ def convert(
     ] = "top1",
     preprocessing: Annotated[str, typer.Option(help="JSON or YAML file, or JSON in place")] = "",
     labels: Annotated[str, typer.Option(help="Class names by commas, or a file of lines")] = "",
+    max_accuracy_drop: Annotated[
+        float | None,
+        typer.Option(help="Largest loss, percentage points: a contract. Exit 1 beyond, 3 unsure"),
+    ] = None,
+    allow_slower: Annotated[
+        bool, typer.Option("--allow-slower", help="Keep int8 that is slower here than its float")
+    ] = False,
     golden: Annotated[int, typer.Option(help="Golden samples in each bundle", min=1)] = 16,
     threads: Annotated[int, typer.Option(help="Threads while proving and measuring", min=1)] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
@@ -70,6 +77,8 @@ def convert(
         metric=metric,
         preprocessing=p.read_preprocessing(preprocessing) if preprocessing else None,
         labels=p.read_labels(labels) if labels else (),
+        max_accuracy_drop=max_accuracy_drop,
+        allow_slower=allow_slower,
         golden_count=golden,
         threads=threads,
     )

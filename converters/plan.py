@@ -42,6 +42,9 @@ class ConversionPlan:
         metric: Measure of accuracy, see `metrics`.
         preprocessing: From a raw sample to the input; None when samples are tensors.
         labels: Class names by index.
+        max_accuracy_drop: Largest loss of accuracy, percentage points (or the metric's unit); None
+            tells the loss and does not judge it.
+        allow_slower: Keep a quantized variant that is slower here than its float.
         golden_count: Golden samples in each bundle, >= 1.
         threads: Threads of the runtimes while measuring and proving, >= 1.
     """
@@ -60,6 +63,8 @@ class ConversionPlan:
     metric: str = "top1"
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] = ()
+    max_accuracy_drop: float | None = None
+    allow_slower: bool = False
     golden_count: int = 16
     threads: int = 1
 
@@ -72,6 +77,8 @@ class ConversionPlan:
                 )
         if not self.variants or len(set(self.variants)) != len(self.variants):
             raise UsageError("no variant is asked for, or one twice", todo="name them in --target")
+        if self.max_accuracy_drop is not None and not 0 <= self.max_accuracy_drop <= 100:
+            raise UsageError("a loss that is allowed is 0 to 100", where="--max-accuracy-drop")
         named = {s for spec in self.inputs for s in spec.shape if isinstance(s, str)}
         if named != set(self.dynamic):
             raise UsageError(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from converters.proof import Checked
 from edgekit.bench import Summary
 from edgekit.bundle import Bundle
+from edgekit.verdict import Verdict
 
 REPORT = "report.json"
 
@@ -27,6 +28,29 @@ class SourceReport:
     accuracy: float | None
     samples: int
     metric: str = "top1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One rung of the ladder.
+
+    Attributes:
+        rung: Its name.
+        verdict: On its loss; PENDING where no budget was given.
+        drop: Accuracy lost, percentage points or the metric's unit; None if it was not measured.
+        low: Lower end of its 95 % interval.
+        high: Upper end of it.
+        missing_samples: Samples that are missing to decide; None if no number is in sight.
+        reason: Why it was not measured.
+    """
+
+    rung: str
+    verdict: Verdict
+    drop: float | None = None
+    low: float | None = None
+    high: float | None = None
+    missing_samples: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +74,7 @@ class VariantReport:
         p90_ms: Bound of the 90th percentile; None when too few runs were made to tell.
         runs: Runs that were measured.
         seconds: Time that making and proving it took.
+        attempts: Rungs that were tried; the last one made the variant.
     """
 
     variant: str
@@ -68,6 +93,7 @@ class VariantReport:
     p90_ms: float | None
     runs: int
     seconds: float
+    attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +107,7 @@ class ConversionReport:
         variants: In the order of the plan.
         seconds: Time of the whole conversion.
         notes: What a person should know, such as an int8 that is slower here than its float.
+        rejected: Variants that were left out because they are slower here than their float.
         format_version: Version of this report, "major.minor".
     """
 
@@ -90,11 +117,16 @@ class ConversionReport:
     variants: tuple[VariantReport, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
     format_version: str = "1.0"
 
 
 def variant_report(
-    bundle: Bundle, checked: Checked, latency: Summary, seconds: float
+    bundle: Bundle,
+    checked: Checked,
+    latency: Summary,
+    seconds: float,
+    attempts: tuple[Attempt, ...] = (),
 ) -> VariantReport:
     """Return what is told about a bundle."""
     return VariantReport(
@@ -114,15 +146,20 @@ def variant_report(
         p90_ms=latency.p90,
         runs=latency.count,
         seconds=seconds,
+        attempts=attempts,
     )
 
 
-def slower_notes(variants: Sequence[VariantReport]) -> tuple[str, ...]:
-    """Say which quantized variants were slower here than the float variant of their runtime."""
-    floats = {v.runtime: v for v in variants if v.variant.endswith("-fp32")}
-    return tuple(
-        f"{v.variant} is slower here than {floats[v.runtime].variant} "
-        f"({v.median_ms:.3f} ms against {floats[v.runtime].median_ms:.3f} ms)"
-        for v in variants
-        if v.runtime in floats and v.median_low_ms > floats[v.runtime].median_high_ms
-    )
+def slower_than_float(variants: Mapping[str, Summary], floats: Mapping[str, str]) -> dict[str, str]:
+    """Return why variants are slower than their float file, by variant; the intervals part.
+
+    Args:
+        variants: Latencies, float files included.
+        floats: Name of the float file of each quantized variant.
+    """
+    return {
+        name: f"{name} is slower here than {of} "
+        f"({variants[name].median:.3f} ms against {variants[of].median:.3f} ms)"
+        for name, of in floats.items()
+        if variants[name].interval.low > variants[of].interval.high
+    }

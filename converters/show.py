@@ -17,10 +17,11 @@ from converters.given import package_given
 from converters.pipeline import convert
 from converters.plan import ConversionPlan
 from converters.quiet import quiet_process
-from converters.report import ConversionReport
+from converters.report import Attempt, ConversionReport
 from converters.steps import Step, Watch
 from edgekit.bundle import Bundle
 from edgekit.manifest import Preprocessing
+from edgekit.verdict import Verdict
 
 _DOING = {
     Step.CAPTURE: "tracing the source",
@@ -75,9 +76,27 @@ def print_report(report: ConversionReport, out: Path) -> None:
             f"{v.median_ms:.3f} ms",
         )
     console.print(table)
+    for v in report.variants:
+        for attempt in v.attempts:
+            console.print(_attempt_text(v.variant, attempt))
     for note in report.notes:
         console.print(f"note: {note}")
+    if report.rejected:
+        console.print(f"left out: {', '.join(report.rejected)} (--allow-slower keeps them)")
     console.print(f"{len(report.variants)} bundles in {out}, {report.seconds:.1f} s")
+
+
+def _attempt_text(variant: str, attempt: Attempt) -> str:
+    if attempt.drop is None:
+        return f"{variant}, {attempt.rung}: {attempt.reason}"
+    return (
+        f"{variant}, {attempt.rung}: lost {attempt.drop:.2f} "
+        f"({attempt.low:.2f} to {attempt.high:.2f}){_verdict_text(attempt.verdict)}"
+    )
+
+
+def _verdict_text(verdict: Verdict) -> str:
+    return "" if verdict is Verdict.PENDING else f": {verdict.upper()}"
 
 
 def accuracy_text(metric: str, value: float | None) -> str:

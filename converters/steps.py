@@ -26,7 +26,7 @@ from converters.metrics import find_metric
 from converters.package import tool_versions, write_variant
 from converters.plan import ConversionPlan, input_of
 from converters.proof import Checked, Reference, bind_inputs, feedback_of, prove, quality_of, refer
-from converters.quantize import Calibration, calibrate_on
+from converters.quantize import Calibration, Kind, Rung, calibrate_on
 from converters.reading import read_samples
 from converters.samples import Samples, check_held_out
 from converters.source import load_source
@@ -135,17 +135,26 @@ def lower(variant: Variant, prepared: Prepared, work: Path) -> Path:
 
 
 def quantize(
-    variant: Variant, prepared: Prepared, floating: Path, work: Path, watch: Watch
+    variant: Variant,
+    rung: Rung,
+    prepared: Prepared,
+    *,
+    floating: Path,
+    work: Path,
+    number: int,
+    watch: Watch,
 ) -> Path:
-    """Return a file of the recipe's precision; of a float recipe the file itself."""
-    if prepared.calibration is None or not variant.recipe.calibrated:
+    """Return a file that a rung makes; of a float rung the float file itself."""
+    if rung.kind is Kind.FLOAT:
         return floating
-    out = work / f"{variant.name}.{variant.target.format}"
-    calibration = replace(
+    out = work / f"{variant.name}.{number}.{variant.target.format}"
+    calibration = prepared.calibration and replace(
         prepared.calibration,
         advance=lambda done, total: watch(variant.name, Step.QUANTIZE, done / total),
     )
-    variant.target.quantize(floating, variant.recipe, calibration, out)
+    variant.target.quantize(
+        floating, variant.recipe, rung, calibration if variant.recipe.calibrated else None, out
+    )
     return out
 
 
@@ -181,7 +190,13 @@ def check(
 
 
 def package(
-    variant: Variant, prepared: Prepared, plan: ConversionPlan, checked: Checked, folder: Path
+    variant: Variant,
+    rung: Rung,
+    prepared: Prepared,
+    plan: ConversionPlan,
+    checked: Checked,
+    *,
+    folder: Path,
 ) -> Bundle:
     """Write the bundle, and recompute its golden samples as a device would.
 
@@ -189,14 +204,14 @@ def package(
         ProofError: A golden sample does not reproduce even here.
         StorageError: No room or no permission.
     """
-    manifest = _manifest(variant, prepared, plan, checked)
+    manifest = _manifest(variant, rung, prepared, plan, checked)
     bundle = write_variant(folder, manifest, checked.model, checked.golden)
     check_golden(checked.session, read_golden(bundle), bundle.manifest)
     return bundle
 
 
 def _manifest(
-    variant: Variant, prepared: Prepared, plan: ConversionPlan, checked: Checked
+    variant: Variant, rung: Rung, prepared: Prepared, plan: ConversionPlan, checked: Checked
 ) -> Manifest:
     target, recipe = variant.target, variant.recipe
     return Manifest(
@@ -204,23 +219,23 @@ def _manifest(
         version=plan.version,
         variant=variant.name,
         format=target.format,
-        precision=recipe.precision,
+        precision=rung.precision,
         file=f"model.{target.format}",
         inputs=checked.session.inputs,
         outputs=checked.session.outputs,
         preprocessing=plan.preprocessing,
         labels=plan.labels,
         requires=Requirements(
-            runtimes=target.runtimes(checked.model), preference=recipe.preference
+            runtimes=target.runtimes(checked.model, rung), preference=recipe.preference
         ),
         golden=checked.spec,
         quality=quality_of(prepared.reference, checked),
-        lineage=_lineage(variant, prepared),
+        lineage=_lineage(variant, rung, prepared),
         features=(SEVERAL_INPUTS,) if checked.golden.further else (),
     )
 
 
-def _lineage(variant: Variant, prepared: Prepared) -> Lineage:
+def _lineage(variant: Variant, rung: Rung, prepared: Prepared) -> Lineage:
     source = prepared.captured.source
     digests = {**source.digests, "evaluation": prepared.reference.samples.sha256}
     if variant.recipe.calibrated and prepared.calibration is not None:
@@ -228,6 +243,6 @@ def _lineage(variant: Variant, prepared: Prepared) -> Lineage:
     return Lineage(
         source=source.name,
         digests=digests,
-        recipe=variant.recipe.name,
+        recipe=f"{variant.recipe.name}: {rung.name}",
         tools=tool_versions(("edgekit", "numpy", *source.packages, *variant.target.packages)),
     )

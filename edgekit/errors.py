@@ -1,6 +1,7 @@
 """Every error that EdgeKit raises on purpose, split by who must act.
 
     EdgeKitError                 1   a check said no, or something else went wrong
+    |-- BudgetError              1   the author of the model: a loss beyond what was allowed
     |-- UsageError               2   the person at the keyboard: an argument or a configuration
     |-- InconclusiveError        3   nobody yet: there is too little evidence to say
     |-- SourceError             10   the author of the model: it cannot be loaded or captured
@@ -44,6 +45,10 @@ class EdgeKitError(Exception):
         self.todo = todo
         line = f"{where}: {what}" if where else what
         super().__init__(f"{line}; {todo}" if todo else line)
+
+
+class BudgetError(EdgeKitError):
+    """A variant loses more than the engineer allowed; there is no bundle."""
 
 
 class UsageError(EdgeKitError):

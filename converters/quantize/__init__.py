@@ -1,6 +1,32 @@
 """Recipes (data) and the calibration that feeds them."""
 
 from converters.quantize.calibration import Calibration, calibrate_on
-from converters.quantize.recipes import FP32, INT8, Limits, Recipe
+from converters.quantize.recipes import (
+    FP16,
+    FP32,
+    INT8,
+    INT8_DYNAMIC,
+    INT8_INT16,
+    INT8_IO,
+    Kind,
+    Limits,
+    Method,
+    Recipe,
+    Rung,
+)
 
-__all__ = ["Calibration", "calibrate_on", "FP32", "INT8", "Limits", "Recipe"]
+__all__ = [
+    "Calibration",
+    "calibrate_on",
+    "FP16",
+    "FP32",
+    "INT8",
+    "INT8_DYNAMIC",
+    "INT8_INT16",
+    "INT8_IO",
+    "Kind",
+    "Limits",
+    "Method",
+    "Recipe",
+    "Rung",
+]

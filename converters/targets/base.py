@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from converters.capture import Captured
-from converters.quantize import Calibration, Recipe
+from converters.quantize import Calibration, Recipe, Rung
 from edgekit.device import RuntimeRange
 from edgekit.manifest import ModelFormat
 
@@ -42,12 +42,26 @@ class Target(Protocol):
             MissingExtraError: A library is not installed.
         """
 
-    def quantize(self, model: Path, recipe: Recipe, calibration: Calibration, out: Path) -> None:
+    def quantize(
+        self,
+        model: Path,
+        recipe: Recipe,
+        rung: Rung,
+        calibration: Calibration | None,
+        out: Path,
+    ) -> None:
         """Write the quantized form of a file that `lower` wrote.
+
+        Args:
+            model: The float file; what is learnt about it may be kept beside it for other rungs.
+            recipe: What to make.
+            rung: One of the recipe's ways.
+            calibration: Samples for ranges; None where the recipe needs none.
+            out: Where to.
 
         Raises:
             TargetError: The model cannot be quantized.
         """
 
-    def runtimes(self, model: Path) -> tuple[RuntimeRange, ...]:
+    def runtimes(self, model: Path, rung: Rung) -> tuple[RuntimeRange, ...]:
         """Return the runtimes that a file of this target is right on, and from which version."""

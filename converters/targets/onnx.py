@@ -1,22 +1,30 @@
-"""ONNX files for ONNX Runtime: float32, and static int8 with quantize-dequantize pairs."""
+"""ONNX files for ONNX Runtime: float32 and what `onnx_quantize` makes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from converters.capture import Captured
 from converters.extras import need
-from converters.quantize import FP32, INT8, Calibration, Recipe
+from converters.quantize import (
+    FP16,
+    FP32,
+    INT8,
+    INT8_DYNAMIC,
+    INT8_INT16,
+    Calibration,
+    Recipe,
+    Rung,
+)
 from converters.quiet import quiet_python
 from converters.source import ModuleSource, OnnxSource
 from converters.targets.base import Target
+from converters.targets.onnx_quantize import quantize_file
 from converters.targets.operators import refusal
 from edgekit.device import RuntimeRange
 from edgekit.errors import EdgeKitError, TargetError
 from edgekit.manifest import ModelFormat
-from edgekit.runtime import Tensor
 
 # The newest opset that torch's exporter writes natively, and the oldest file version that may
 # carry it: every runtime since ONNX Runtime 1.14 reads both.
@@ -36,7 +44,7 @@ class OnnxTarget:
 
     name = "onnx"
     format = ModelFormat.ONNX
-    recipes = (FP32, INT8)
+    recipes = (FP32, FP16, INT8, INT8_DYNAMIC, INT8_INT16)
     packages = ("onnx", "onnxscript", "onnxruntime")
 
     def lower(self, captured: Captured, out: Path) -> None:
@@ -49,29 +57,30 @@ class OnnxTarget:
         _strip(model)
         out.write_bytes(model.SerializeToString(deterministic=True))
 
-    def quantize(self, model: Path, recipe: Recipe, calibration: Calibration, out: Path) -> None:
-        """Write static int8: activations unsigned, weights signed, a scale a channel.
-
-        Weights keep to 7 bits (`reduce_range`), because processors with AVX2 or AVX-512 and no
-        VNNI saturate sums of two full products, and the same file must answer alike everywhere.
-        """
-        prepared = out.with_suffix(".prepared.onnx")
+    def quantize(
+        self,
+        model: Path,
+        recipe: Recipe,
+        rung: Rung,
+        calibration: Calibration | None,
+        out: Path,
+    ) -> None:
+        """Write the quantized form. Raises as `Target.quantize` does."""
         try:
             with quiet_python():
-                _prepare(model, prepared)
-                _quantize_static(prepared, out, calibration)
+                quantized = quantize_file(model, rung, calibration, out)
         except (EdgeKitError, OSError):
             raise
         except Exception as error:
             raise TargetError(
                 f"onnx cannot quantize it to {recipe.name} ({_first_line(error)})"
             ) from error
-        quantized = need("onnx").load(out)
         _strip(quantized)
         out.write_bytes(quantized.SerializeToString(deterministic=True))
 
-    def runtimes(self, model: Path) -> tuple[RuntimeRange, ...]:
+    def runtimes(self, model: Path, rung: Rung) -> tuple[RuntimeRange, ...]:
         """Return the oldest ONNX Runtime that reads the file's opset and version."""
+        del rung
         return onnx_runtimes(model)
 
 
@@ -114,6 +123,7 @@ def _from_program(captured: Captured) -> Any:  # noqa: ANN401 (onnx)
 def _from_file(path: Path) -> Any:  # noqa: ANN401 (onnx)
     onnx = need("onnx")
     model = onnx.load(path)
+    _modernize(model)
     if _opset(model) >= _MIN_OPSET:
         return model
     try:
@@ -125,83 +135,15 @@ def _from_file(path: Path) -> Any:  # noqa: ANN401 (onnx)
         ) from error
 
 
-def _prepare(model: Path, out: Path) -> None:
-    """Fuse and infer shapes, so that every tensor gets a range; flatten biases of [1, N].
-
-    ONNX Runtime fails on a bias with a leading axis when weights have a scale a channel.
-    """
-    need("onnxruntime.quantization.shape_inference").quant_pre_process(
-        str(model), str(out), skip_symbolic_shape=True
-    )
-    onnx = need("onnx")
-    prepared = onnx.load(out)
-    biases = {n.input[2] for n in prepared.graph.node if n.op_type == "Gemm" and len(n.input) > 2}
-    for tensor in prepared.graph.initializer:
-        if tensor.name in biases and len(tensor.dims) == 2 and tensor.dims[0] == 1:
-            tensor.dims[:] = [tensor.dims[1]]
-    _keep(prepared.graph.input, lambda value: value.name not in biases)
-    _keep(prepared.graph.value_info, lambda value: value.name not in biases)
-    onnx.save(prepared, out)
-
-
-def _keep(values: Any, wanted: Callable[[Any], bool]) -> None:  # noqa: ANN401 (onnx)
-    kept = [value for value in values if wanted(value)]
-    del values[:]
-    values.extend(kept)
-
-
-def _quantize_static(model: Path, out: Path, calibration: Calibration) -> None:
-    quantization = need("onnxruntime.quantization")
-    quantization.quantize_static(
-        model,
-        out,
-        _Reader(_input_names(model), calibration),
-        quant_format=quantization.QuantFormat.QDQ,
-        activation_type=quantization.QuantType.QUInt8,
-        weight_type=quantization.QuantType.QInt8,
-        per_channel=True,
-        reduce_range=True,
-        calibrate_method=quantization.CalibrationMethod.MinMax,
-        # Ranges are merged after each stride, so memory does not grow with the samples. (The
-        # option CalibMaxIntermediateOutputs drops samples instead of merging them.)
-        extra_options={"CalibStridedMinMax": _stride(len(calibration.samples))},
-    )
-
-
-class _Reader:
-    """What `quantize_static` asks for samples, stride by stride; one is prepared at a time."""
-
-    def __init__(self, names: list[str], calibration: Calibration) -> None:
-        self._names = names
-        self._count = len(calibration.samples)
-        self._tensors = calibration.tensors()
-        self._left = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def set_range(self, start_index: int, end_index: int) -> None:
-        """Begin the next stride; strides follow one another."""
-        self._left = end_index - start_index
-
-    def get_next(self) -> dict[str, Tensor] | None:
-        """Return the next input by name, None at the end of a stride."""
-        if self._left == 0:
-            return None
-        self._left -= 1
-        return dict(zip(self._names, next(self._tensors), strict=True))
-
-
-def _stride(samples: int) -> int:
-    """Return the largest stride up to 64 that divides the samples."""
-    return next(n for n in range(64, 0, -1) if samples % n == 0)
-
-
-def _input_names(model: Path) -> list[str]:
-    """Return the inputs that are no weights: old files list those among the inputs."""
-    graph = need("onnx").load(model, load_external_data=False).graph
-    weights = {tensor.name for tensor in graph.initializer}
-    return [str(value.name) for value in graph.input if value.name not in weights]
+def _modernize(model: Any) -> None:  # noqa: ANN401 (onnx)
+    """Raise an old file version; before version 4 weights were listed among the inputs."""
+    if model.ir_version >= _IR_VERSION:
+        return
+    model.ir_version = _IR_VERSION
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
 
 
 def _strip(model: Any) -> None:  # noqa: ANN401 (onnx)

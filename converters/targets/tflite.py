@@ -1,13 +1,26 @@
-"""TFLite files for LiteRT and tflite-runtime: float32, and static int8 with float32 in and out."""
+"""TFLite files for LiteRT and tflite-runtime: float32, half precision, static and dynamic int8."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from converters.capture import Captured
 from converters.extras import need
-from converters.quantize import FP32, INT8, Calibration, Recipe
+from converters.quantize import (
+    FP16,
+    FP32,
+    INT8,
+    INT8_DYNAMIC,
+    INT8_INT16,
+    INT8_IO,
+    Calibration,
+    Kind,
+    Method,
+    Recipe,
+    Rung,
+)
 from converters.quiet import quiet_python
 from converters.source import ModuleSource
 from converters.targets.base import Target
@@ -17,17 +30,26 @@ from edgekit.errors import EdgeKitError, TargetError
 from edgekit.manifest import ModelFormat
 from edgekit.runtime import Tensor
 
+_OLD = RuntimeRange(name="tflite-runtime", minimum="2.14")
+_INT8 = replace(
+    INT8,
+    rungs=tuple(
+        rung
+        for rung in INT8.rungs
+        if rung.method is Method.MIN_MAX and not rung.corrects_bias and not rung.float_share
+    ),
+)
+
 
 class TfliteTarget:
     """Lowers by litert-torch, quantizes by ai-edge-quantizer.
 
-    Both recipes were proven on both runtimes. Dynamic-range int8 is none of them: tflite-runtime
-    2.14 computes it silently wrong.
+    Dynamic-range int8 is for LiteRT only: tflite-runtime 2.14 computes it silently wrong.
     """
 
     name = "tflite"
     format = ModelFormat.TFLITE
-    recipes = (FP32, INT8)
+    recipes = (FP32, FP16, _INT8, INT8_IO, INT8_INT16, INT8_DYNAMIC)
     packages = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert")
 
     def lower(self, captured: Captured, out: Path) -> None:
@@ -60,13 +82,21 @@ class TfliteTarget:
         # Written from here: the library's own writer ends the whole program on a full disk.
         out.write_bytes(content)
 
-    def quantize(self, model: Path, recipe: Recipe, calibration: Calibration, out: Path) -> None:
-        """Write static int8 with a scale a channel; input and output stay float32."""
+    def quantize(
+        self,
+        model: Path,
+        recipe: Recipe,
+        rung: Rung,
+        calibration: Calibration | None,
+        out: Path,
+    ) -> None:
+        """Write weights with a scale a channel; ends stay float32 unless the rung says so."""
         content = model.read_bytes()
         try:
             with quiet_python():
-                how = _static_int8()
-                quantized = _quantize(content, how, _ranges(content, how, calibration))
+                how = _how(rung)
+                ranges = _ranges(content, how, calibration) if calibration else None
+                quantized = _quantize(content, how, ranges)
         except (EdgeKitError, OSError):
             raise
         except Exception as error:
@@ -74,21 +104,39 @@ class TfliteTarget:
             raise TargetError(f"tflite cannot quantize it to {recipe.name} ({reason})") from error
         out.write_bytes(quantized)
 
-    def runtimes(self, model: Path) -> tuple[RuntimeRange, ...]:
-        """Return the runtimes that files of both recipes were proven on."""
+    def runtimes(self, model: Path, rung: Rung) -> tuple[RuntimeRange, ...]:
+        """Return the runtimes that files of this rung were proven on."""
         del model
-        return (
-            RuntimeRange(name="litert", minimum="2.3"),
-            RuntimeRange(name="tflite-runtime", minimum="2.14"),
-        )
+        old = () if rung.kind is Kind.DYNAMIC else (_OLD,)
+        return (RuntimeRange(name="litert", minimum="2.3"), *old)
 
 
-def _static_int8() -> Any:  # noqa: ANN401 (ai-edge-quantizer)
+def _how(rung: Rung) -> Any:  # noqa: ANN401 (ai-edge-quantizer)
+    """Return the quantizer's own recipe for a rung."""
     managers = need("ai_edge_quantizer.recipe_manager")
     kinds = need("ai_edge_quantizer.qtyping")
     algorithms = need("ai_edge_quantizer.algorithm_manager").AlgorithmName
+    recipes = need("ai_edge_quantizer.recipe")
     manager = managers.RecipeManager()
-    manager.load_quantization_recipe(need("ai_edge_quantizer.recipe").static_wi8_ai8())
+    match rung.kind:
+        case Kind.HALF:
+            half = kinds.TensorQuantizationConfig(num_bits=16, dtype=kinds.TensorDataType.FLOAT)
+            manager.add_quantization_config(
+                ".*",
+                kinds.TFLOperationName.ALL_SUPPORTED,
+                kinds.OpQuantizationConfig(weight_tensor_config=half, explicit_dequantize=True),
+                algorithm_key=algorithms.FLOAT_CASTING,
+            )
+            return manager.get_quantization_recipe()
+        case Kind.DYNAMIC:
+            return recipes.dynamic_wi8_afp32()
+        case _:
+            wide = rung.activation_bits == 16
+            manager.load_quantization_recipe(
+                recipes.static_wi8_ai16() if wide else recipes.static_wi8_ai8()
+            )
+    if rung.integer_ends:
+        return manager.get_quantization_recipe()
     for end in (kinds.TFLOperationName.INPUT, kinds.TFLOperationName.OUTPUT):
         manager.add_quantization_config(".*", end, algorithm_key=algorithms.NO_QUANTIZE)
     return manager.get_quantization_recipe()

@@ -91,3 +91,13 @@ class Words(nn.Module):  # type: ignore[misc] # (torch is untyped here)
     def forward(self, x: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
         """Return three scores."""
         return self.last(x + self.rows(which).mean(dim=1))
+
+
+def skewed() -> nn.Module:
+    """Return `tiny` made hard on purpose: one channel is huge before it is made small again."""
+    model = tiny()
+    with torch.no_grad():
+        model[1].weight[0] *= 3000.0
+        model[1].bias[0] *= 3000.0
+        model[5].weight[:, :16] /= 3000.0
+    return model

@@ -209,7 +209,7 @@ def _edgekit(
         *("--preprocessing", '{"height": 8, "width": 8, "scale": 0.0625}'),
         *("--labels", "0,1,2,3,4,5,6,7,8,9", "--calibration", str(plan.calibration)),
         *("--evaluation", str(plan.evaluation), "--out", str(out)),
-        *("--target", ",".join(plan.variants)),
+        *("--target", ",".join(plan.variants), "--allow-slower"),
         *more,
         seed=seed,
     )

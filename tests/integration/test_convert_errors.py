@@ -47,6 +47,7 @@ def plan(tmp_path: Path) -> Callable[..., ConversionPlan]:
             "calibration": tmp_path / "calibration.npz",
             "evaluation": tmp_path / "held-out.npz",
             "out": tmp_path / "out",
+            "allow_slower": True,
         }
         return ConversionPlan(**{**given, **changes})  # type: ignore[arg-type]
 
@@ -124,7 +125,7 @@ def test_an_operator_that_onnx_lacks_is_named_with_its_line(
         ),
         ({"labels": ("a", "b")}, DataError, "2 labels for 10 classes"),
         ({"calibration": None, "variants": ("onnx-int8",)}, DataError, "give --calibration"),
-        ({"variants": ("onnx-int3",)}, UsageError, "choose from onnx-fp32, onnx-int8"),
+        ({"variants": ("onnx-int3",)}, UsageError, "choose from onnx-fp32, onnx-fp16, onnx-int8"),
         ({"evaluation": Path("absent.npz")}, DataError, "absent.npz: cannot read (No such file"),
     ],
 )
@@ -232,6 +233,7 @@ def command(plan: ConversionPlan, before: str = "") -> list[str]:
         *("--version", plan.version, "--preprocessing", '{"height": 8, "width": 8}'),
         *("--evaluation", str(plan.evaluation), "--calibration", str(plan.calibration)),
         *("--target", ",".join(plan.variants), "--out", str(plan.out)),
+        "--allow-slower",
     ]
 
 

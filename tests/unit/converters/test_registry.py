@@ -19,7 +19,10 @@ def test_int8_is_preferred_to_fp32():
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("coreml-fp32", "targets here: onnx, tflite"), ("onnx-int4", "onnx-fp32, onnx-int8")],
+    [
+        ("coreml-fp32", "targets here: onnx, tflite"),
+        ("onnx-int4", "onnx-fp32, onnx-fp16, onnx-int8"),
+    ],
 )
 def test_an_unknown_variant_is_refused_with_what_there_is(name: str, reason: str):
     with pytest.raises(UsageError, match=reason):

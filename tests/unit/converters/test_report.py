@@ -1,35 +1,26 @@
-from converters.report import VariantReport, slower_notes
+from converters.report import slower_than_float
+from edgekit.bench import Summary, summarize
 
 
-def variant(name: str, low: float, high: float, runtime: str = "onnxruntime") -> VariantReport:
-    return VariantReport(
-        variant=name,
-        bundle="b",
-        sha256="0",
-        bundle_bytes=1,
-        model_bytes=1,
-        accuracy=1.0,
-        max_abs_diff=0.0,
-        sqnr_db=200.0,
-        agreement=1.0,
-        runtime=runtime,
-        median_ms=(low + high) / 2,
-        median_low_ms=low,
-        median_high_ms=high,
-        p90_ms=None,
-        runs=10,
-        seconds=1.0,
-    )
+def around(milliseconds: float) -> Summary:
+    return summarize([milliseconds + 0.01 * (i % 7) for i in range(100)], unit="ms")
 
 
-def test_a_quantized_variant_slower_than_its_float_is_noted():
-    notes = slower_notes([variant("onnx-fp32", 1.0, 1.1), variant("onnx-int8", 1.2, 1.4)])
-    assert notes == ("onnx-int8 is slower here than onnx-fp32 (1.300 ms against 1.050 ms)",)
+FLOATS = {"onnx-int8": "onnx-fp32", "tflite-int8": "tflite-fp32"}
 
 
-def test_intervals_that_overlap_say_nothing():
-    assert slower_notes([variant("onnx-fp32", 1.0, 1.2), variant("onnx-int8", 1.1, 1.4)]) == ()
+def test_a_quantized_variant_that_is_slower_than_its_float_is_told():
+    measured = {
+        "onnx-fp32": around(2.0),
+        "onnx-int8": around(3.0),
+        "tflite-fp32": around(2.0),
+        "tflite-int8": around(1.0),
+    }
+    slower = slower_than_float(measured, FLOATS)
+    assert list(slower) == ["onnx-int8"]
+    assert "onnx-int8 is slower here than onnx-fp32 (3.030 ms against 2.030 ms)" in slower.values()
 
 
-def test_variants_of_other_runtimes_are_not_compared():
-    assert slower_notes([variant("onnx-fp32", 1, 1), variant("tflite-int8", 2, 2, "litert")]) == ()
+def test_intervals_that_overlap_tell_nothing():
+    measured = {"onnx-fp32": around(2.0), "onnx-int8": around(2.0)}
+    assert slower_than_float(measured, {"onnx-int8": "onnx-fp32"}) == {}

@@ -1,0 +1,200 @@
+"""Quantizes float ONNX files: static with ranges of every kind, dynamic, and half precision.
+
+Ranges are taken once for a float file and kept beside it, so that a second rung or variant finds
+them. Weights keep to 7 bits (`reduce_range`), because processors with AVX2 or AVX-512 and no VNNI
+saturate sums of two full products, and the same file must answer alike everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from converters.extras import need
+from converters.quantize import Calibration
+from converters.quantize.recipes import Kind, Method, Rung
+from converters.targets import onnx_observe as observe
+from edgekit.errors import TargetError
+from edgekit.manifest import Precision
+from edgekit.runtime import Tensor
+
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+def quantize_file(model: Path, rung: Rung, calibration: Calibration | None, out: Path) -> Any:  # noqa: ANN401 (onnx)
+    """Return the quantized model of a float file; `out` may hold it meanwhile.
+
+    Raises:
+        TargetError: The rung makes no sense for this model.
+    """
+    if rung.kind is Kind.HALF:
+        return _half(model)
+    if rung.kind is Kind.DYNAMIC:
+        return _dynamic(model, out)
+    if calibration is None:
+        raise ValueError("static quantization needs calibration")
+    return _static(model, rung, calibration, out)
+
+
+def _half(model: Path) -> Any:  # noqa: ANN401 (onnx)
+    """Return weights and sums in 16 bits, ends in 32."""
+    onnx, float16 = need("onnx"), need("onnxruntime.transformers.float16")
+    loaded = onnx.load(model)
+    return float16.convert_float_to_float16(loaded, keep_io_types=True)
+
+
+def _dynamic(model: Path, out: Path) -> Any:  # noqa: ANN401 (onnx)
+    """Quantize matrix products only: dynamic convolutions are an order of magnitude slower."""
+    onnx, quantization = need("onnx"), need("onnxruntime.quantization")
+    prepared = out.with_suffix(".prepared.onnx")
+    prepare(model, prepared)
+    graph = onnx.load(prepared).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    products = [n for n in graph.node if n.op_type in {"MatMul", "Gemm"}]
+    if not any(name in weights for node in products for name in node.input[1:2]):
+        raise TargetError(
+            "onnx has nothing to gain from int8-dynamic here: no matrix product with weights",
+            todo="use int8",
+        )
+    quantization.quantize_dynamic(
+        prepared,
+        out,
+        op_types_to_quantize=["MatMul", "Gemm"],
+        per_channel=True,
+        reduce_range=True,
+        weight_type=quantization.QuantType.QInt8,
+    )
+    return onnx.load(out)
+
+
+def _static(model: Path, rung: Rung, calibration: Calibration, out: Path) -> Any:  # noqa: ANN401 (onnx)
+    onnx = need("onnx")
+    prepared = out.with_suffix(".prepared.onnx")
+    prepare(model, prepared)
+    exact = model.with_suffix(".ranges.json")
+    if not exact.exists():
+        _run(prepared, out, calibration, exact, replace(rung, activation_bits=8))
+    ranges = exact
+    if rung.method is not Method.MIN_MAX:
+        ranges = model.with_suffix(f".{rung.method}.json")
+        if not ranges.exists():
+            observe.write_ranges(prepared, exact, ranges, rung.method, calibration)
+    left_out: Sequence[str] = ()
+    if rung.float_share:
+        ranked = _ranked(prepared, out, calibration, ranges)
+        left_out = ranked[: max(1, round(rung.float_share * len(ranked)))]
+    _run(prepared, out, calibration, ranges, rung, left_out=left_out)
+    if rung.corrects_bias:
+        observe.correct_biases(prepared, onnx.load(out), calibration)
+        _run(prepared, out, calibration, ranges, rung, left_out=left_out)
+    return onnx.load(out)
+
+
+def _ranked(prepared: Path, out: Path, calibration: Calibration, ranges: Path) -> list[str]:
+    """Return the layers, the one whose quantization alone costs most first."""
+    kept = ranges.with_suffix(".ranked.txt")
+    if not kept.exists():
+        layers = [n.name for n in need("onnx").load(prepared).graph.node if n.op_type in _WEIGHTED]
+        alone = out.with_suffix(".alone.onnx")
+        rung = Rung(name="alone", precision=Precision.INT8)
+
+        def quantize_alone(layer: str) -> Path:
+            _run(prepared, alone, calibration, ranges, rung, only=(layer,))
+            return alone
+
+        ranked = observe.rank_layers(prepared, layers, quantize_alone, calibration)
+        kept.write_text("\n".join(ranked))
+    return kept.read_text().split("\n")
+
+
+def _run(
+    prepared: Path,
+    out: Path,
+    calibration: Calibration,
+    ranges: Path,
+    rung: Rung,
+    *,
+    only: Sequence[str] = (),
+    left_out: Sequence[str] = (),
+) -> None:
+    """Write the file; ranges are taken if they are not there yet."""
+    quantization = need("onnxruntime.quantization")
+    kinds = quantization.QuantType
+    quantization.quantize_static(
+        prepared,
+        out,
+        _Reader(observe.input_names(prepared), calibration),
+        quant_format=quantization.QuantFormat.QDQ,
+        activation_type=kinds.QInt16 if rung.activation_bits == 16 else kinds.QUInt8,
+        weight_type=kinds.QInt8,
+        per_channel=True,
+        reduce_range=True,
+        calibrate_method=quantization.CalibrationMethod.MinMax,
+        nodes_to_quantize=list(only),
+        nodes_to_exclude=list(left_out),
+        calibration_cache_path=ranges,
+        # Ranges are merged after each stride, so memory does not grow with the samples. (The
+        # option CalibMaxIntermediateOutputs drops samples instead of merging them.)
+        extra_options={
+            "CalibStridedMinMax": _stride(len(calibration.samples)),
+            "UseQDQContribOps": rung.activation_bits == 16,
+        },
+    )
+
+
+def prepare(model: Path, out: Path) -> None:
+    """Fuse and infer shapes, so that every tensor gets a range; flatten biases of [1, N].
+
+    ONNX Runtime fails on a bias with a leading axis when weights have a scale a channel.
+    """
+    need("onnxruntime.quantization.shape_inference").quant_pre_process(
+        str(model), str(out), skip_symbolic_shape=True
+    )
+    onnx = need("onnx")
+    prepared = onnx.load(out)
+    biases = {n.input[2] for n in prepared.graph.node if n.op_type == "Gemm" and len(n.input) > 2}
+    for tensor in prepared.graph.initializer:
+        if tensor.name in biases and len(tensor.dims) == 2 and tensor.dims[0] == 1:
+            tensor.dims[:] = [tensor.dims[1]]
+    _keep(prepared.graph.input, lambda value: value.name not in biases)
+    _keep(prepared.graph.value_info, lambda value: value.name not in biases)
+    for index, node in enumerate(prepared.graph.node):
+        node.name = node.name or f"{node.op_type}_{index}"
+    onnx.save(prepared, out)
+
+
+def _keep(values: Any, wanted: Callable[[Any], bool]) -> None:  # noqa: ANN401 (onnx)
+    kept = [value for value in values if wanted(value)]
+    del values[:]
+    values.extend(kept)
+
+
+class _Reader:
+    """What `quantize_static` asks for samples, stride by stride; one is prepared at a time."""
+
+    def __init__(self, names: list[str], calibration: Calibration) -> None:
+        self._names = names
+        self._count = len(calibration.samples)
+        self._tensors = calibration.tensors()
+        self._left = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Begin the next stride; strides follow one another."""
+        self._left = end_index - start_index
+
+    def get_next(self) -> dict[str, Tensor] | None:
+        """Return the next inputs by name, None at the end of a stride."""
+        if self._left == 0:
+            return None
+        self._left -= 1
+        return dict(zip(self._names, next(self._tensors), strict=True))
+
+
+def _stride(samples: int) -> int:
+    """Return the largest stride up to 64 that divides the samples."""
+    return next(n for n in range(64, 0, -1) if samples % n == 0)

@@ -1,0 +1,162 @@
+"""Precisions, the budget as a contract, the ladder: on MNIST, and a network skewed on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from converters.pipeline import convert
+from converters.plan import ConversionPlan
+from converters.quantize import INT8
+from converters.report import VariantReport
+from converters.targets.onnx import TARGET
+from edgekit.bundle import open_bundle
+from edgekit.errors import BudgetError, InconclusiveError
+from edgekit.manifest import Precision, Preprocessing
+from edgekit.verdict import Verdict
+from tests.integration.convert_models import skewed
+
+pytestmark = pytest.mark.integration
+MODELS = "tests.integration.convert_models"
+
+
+@pytest.fixture(scope="module")
+def mnist(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mnist")
+    with np.load(test_data / "mnist" / "mnist_8k.npz") as data:
+        images, labels = data["images"], data["labels"]
+    np.savez(folder / "held-out.npz", images=images[:2000], labels=labels[:2000])
+    np.savez(folder / "few.npz", images=images[:100], labels=labels[:100])
+    np.savez(folder / "calibration.npz", images=images[2000:2128])
+    return folder
+
+
+def mnist_plan(test_data: Path, folder: Path, out: Path, **changes: Any) -> ConversionPlan:
+    given: dict[str, Any] = {
+        "source": str(test_data / "ort_examples" / "mnist.onnx"),
+        "model": "mnist",
+        "version": "1",
+        "variants": ("onnx-int8",),
+        "preprocessing": Preprocessing(height=28, width=28),
+        "calibration": folder / "calibration.npz",
+        "evaluation": folder / "held-out.npz",
+        "allow_slower": True,
+        "out": out,
+    }
+    return ConversionPlan(**{**given, **changes})
+
+
+@pytest.mark.parametrize(
+    ("variant", "precision", "sqnr_db"),
+    [
+        ("onnx-fp16", Precision.FP16, 50),
+        ("onnx-int8", Precision.INT8, 25),
+        ("onnx-int8-dynamic", Precision.INT8, 20),
+        ("onnx-int8-int16", Precision.INT8_INT16, 30),
+    ],
+)
+def test_an_onnx_file_of_an_old_opset_is_converted_to_every_precision(
+    test_data: Path, mnist: Path, tmp_path: Path, variant: str, precision: Precision, sqnr_db: float
+):
+    made = mnist_plan(test_data, mnist, tmp_path / "out", variants=(variant,))
+    (told,) = convert(made).variants
+    assert told.sqnr_db > sqnr_db
+    assert told.accuracy is not None
+    assert told.accuracy > 0.98
+    manifest = open_bundle(tmp_path / "out" / told.bundle).manifest
+    assert manifest.precision is precision
+
+
+def test_a_loss_within_the_budget_passes_at_the_first_rung(
+    test_data: Path, mnist: Path, tmp_path: Path
+):
+    made = mnist_plan(test_data, mnist, tmp_path / "out", max_accuracy_drop=1.0)
+    (told,) = convert(made).variants
+    assert [(a.rung, a.verdict) for a in told.attempts] == [("min-max", Verdict.PASS)]
+
+
+def test_too_few_samples_are_no_pass_and_say_how_many_are_missing(
+    test_data: Path, mnist: Path, tmp_path: Path
+):
+    made = mnist_plan(
+        test_data,
+        mnist,
+        tmp_path / "out",
+        variants=("onnx-int8-int16",),
+        evaluation=mnist / "few.npz",
+        max_accuracy_drop=0.5,
+    )
+    with pytest.raises(InconclusiveError, match=r"evaluate on \d+ more samples") as caught:
+        convert(made)
+    assert caught.value.exit_code == 3
+    assert not made.out.exists()
+
+
+@pytest.fixture(scope="module")
+def skewed_plan(tmp_path_factory: pytest.TempPathFactory) -> ConversionPlan:
+    """Label random strokes by the skewed network itself, so that its own accuracy is 1."""
+    folder = tmp_path_factory.mktemp("skewed")
+    images = np.random.default_rng(0).integers(0, 17, (1064, 8, 8), dtype=np.uint8)
+    torch.manual_seed(0)
+    model = skewed().eval()
+    torch.save(model.state_dict(), folder / "w.pt")
+    with torch.inference_mode():
+        scores = model(torch.from_numpy(images[:, None] / np.float32(16)))
+    labels = scores.argmax(1).numpy()
+    np.savez(folder / "held-out.npz", images=images[:1000], labels=labels[:1000])
+    np.savez(folder / "calibration.npz", images=images[1000:])
+    return ConversionPlan(
+        source=f"{MODELS}:tiny",
+        weights=folder / "w.pt",
+        model="skewed",
+        version="1",
+        variants=("onnx-int8",),
+        preprocessing=Preprocessing(height=8, width=8, scale=1 / 16),
+        calibration=folder / "calibration.npz",
+        evaluation=folder / "held-out.npz",
+        allow_slower=True,
+        out=folder / "out",
+    )
+
+
+def test_the_ladder_climbs_until_the_budget_is_kept(skewed_plan: ConversionPlan):
+    (told,) = convert(replace(skewed_plan, max_accuracy_drop=2.0)).variants
+    verdicts = [attempt.verdict for attempt in told.attempts]
+    assert verdicts[0] is Verdict.FAIL
+    assert verdicts[-1] is Verdict.PASS
+    assert Verdict.PASS not in verdicts[:-1]
+    assert told.accuracy is not None
+    assert told.accuracy > 0.98
+
+
+def test_a_budget_that_no_rung_keeps_leaves_no_bundle(
+    skewed_plan: ConversionPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made = replace(skewed_plan, variants=("onnx-int8",), max_accuracy_drop=0.0, out=tmp_path / "o")
+    ladder = replace(INT8, rungs=INT8.rungs[:2])
+    monkeypatch.setattr(TARGET, "recipes", (ladder,), raising=False)
+    with pytest.raises(BudgetError, match="onnx-int8: no rung keeps the loss within 0") as caught:
+        convert(made)
+    assert caught.value.exit_code == 1
+    assert "min-max: does not compute" in str(caught.value)
+    assert not made.out.exists()
+
+
+def names(told: tuple[VariantReport, ...]) -> list[str]:
+    return [v.variant for v in told]
+
+
+def test_every_tflite_precision_is_proven(skewed_plan: ConversionPlan, tmp_path: Path):
+    asked = ("tflite-fp16", "tflite-int8", "tflite-int8-io", "tflite-int8-int16")
+    plain = replace(skewed_plan, weights=None, variants=asked, out=tmp_path / "o", metric="parity")
+    report = convert(plain)
+    assert names(report.variants) == list(asked)
+    floors = dict(zip(asked, (50, 20, 20, 30), strict=True))
+    assert {v.variant: v.sqnr_db for v in report.variants if v.sqnr_db < floors[v.variant]} == {}
+    whole = open_bundle(tmp_path / "o" / report.variants[2].bundle).manifest
+    assert whole.inputs[0].dtype == "int8"
