@@ -89,9 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m edgekit.demo.training")
     parser.add_argument("--out", type=Path, required=True)
     out: Path = parser.parse_args(argv).out
-    torch.set_num_threads(
-        1
-    )  # more would only spin on a busy machine
+    torch.set_num_threads(1)  # more would only spin on a busy machine
     (images, labels), (held_images, held_labels) = split()
     out.mkdir(parents=True, exist_ok=True)
     np.savez(out / "calibration.npz", images=images[:CALIBRATION], labels=labels[:CALIBRATION])
