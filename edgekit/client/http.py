@@ -18,6 +18,7 @@ from typing import Self
 from urllib.parse import quote
 
 from edgekit.client.connection import Connection
+from edgekit.client.device_calls import DeviceCalls
 from edgekit.client.people import (
     AccountChange,
     AccountView,
@@ -72,7 +73,7 @@ def read_token(file: Path) -> str:
     return token
 
 
-class FleetClient:
+class FleetClient(DeviceCalls):
     """Typed client of one fleet server.
 
     Args:

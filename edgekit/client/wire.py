@@ -46,11 +46,16 @@ class NewEnrolmentToken:
         uses: How many devices, at least 1.
         life_s: How long, seconds.
         labels: Labels that each device enrolled by it gets.
+        accept: False keeps each device waiting until a person accepts it.
+        device_ids: Ids that may use it; empty for any. A device of such an id that is known
+            already may enrol again, because its hardware was replaced; its history stays.
     """
 
     uses: int = 1
     life_s: float = 86400.0
     labels: dict[str, str] = field(default_factory=dict)
+    accept: bool = True
+    device_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,9 @@ class DeviceView:
         running: Model to digest, as reported with its last poll.
         committed: Model to version that it last committed, as the server recorded.
         variants: Model to variant that it runs, where the digest is known.
+        state: "pending", "active", "quarantined" or "revoked".
+        alarm: Why it is quarantined or revoked; empty when all is well.
+        pins: Model to the version that a person installs there.
     """
 
     id: str
@@ -88,6 +96,9 @@ class DeviceView:
     running: dict[str, str] = field(default_factory=dict)
     committed: dict[str, str] = field(default_factory=dict)
     variants: dict[str, str] = field(default_factory=dict)
+    state: str = "active"
+    alarm: str = ""
+    pins: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

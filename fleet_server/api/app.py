@@ -12,6 +12,8 @@ import edgekit
 from fleet_server.api import (
     artifacts,
     ddi,
+    ddi_confirmation,
+    devices,
     management,
     operations,
     people,
@@ -50,11 +52,14 @@ def make_app(context: Context, *, lifespan: Lifespan) -> ASGIApp:
     for router in (
         operations.make_health_router(context),
         ddi.make_enrolment_router(context),
+        ddi_confirmation.make_router(context),
         ddi.make_router(context),
         artifacts.make_router(context),
         tuf.make_router(context),
         management.make_trust_router(context),
         management.make_device_router(context),
+        devices.make_router(context),
+        devices.make_fleet_router(context),
         publishing.make_blob_router(context),
         publishing.make_release_router(context),
         rollouts.make_router(context),

@@ -106,6 +106,7 @@ class RolloutPolicy:
         on_fail: What FAIL does.
         on_inconclusive: What INCONCLUSIVE does.
         partial: True says that the last stage is not meant to reach every device.
+        confirmation: Each device (or a person for it) must confirm before it downloads.
     """
 
     stages: tuple[Stage, ...]
@@ -113,6 +114,7 @@ class RolloutPolicy:
     on_fail: OnFail = OnFail.ROLL_BACK
     on_inconclusive: OnInconclusive = OnInconclusive.HOLD
     partial: bool = False
+    confirmation: bool = False
 
 
 def parse_policy(mapping: Mapping[str, object], where: str) -> RolloutPolicy:

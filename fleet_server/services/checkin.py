@@ -24,7 +24,12 @@ from fleet_server.services.fleet_plan import (
     rollouts_of,
 )
 from fleet_server.services.ports import Database, Tables
-from fleet_server.services.records import DeploymentRecord, DeviceRecord, VariantRecord
+from fleet_server.services.records import (
+    DeploymentRecord,
+    DeviceRecord,
+    DeviceState,
+    VariantRecord,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,16 +42,18 @@ class PollAnswer:
 
     Attributes:
         action: Deployment to carry out; None for none.
+        confirm: Deployment that waits for confirmation; None for none.
+        installed: The last deployment that the device kept; None while it is at another.
         cancel: Deployment to give up; None for none.
         attributes_wanted: The device shall report its attributes.
-        token_sha256: Digest of the device's token as of this answer.
         version: Number of the latest change that the answer knows.
     """
 
     action: int | None
+    confirm: int | None
+    installed: int | None
     cancel: int | None
     attributes_wanted: bool
-    token_sha256: str
     version: int
 
 
@@ -58,6 +65,7 @@ class Offer:
     version: str
     variant: VariantRecord
     goal: Goal
+    confirmation: bool = False
 
 
 class CheckInService:
@@ -119,6 +127,7 @@ class CheckInService:
             taken_back=taken_back,
             cancelling=cancelling,
             waits=waits,
+            installed=last_kept(deployments),
             offer=next_offer(device, deployments, plan) if free else None,
             version=tables.changes.version(),
         )
@@ -134,6 +143,7 @@ class _Visit:
     taken_back: bool
     cancelling: DeploymentRecord | None
     waits: bool
+    installed: int | None
     offer: Offer | None
     version: int
 
@@ -146,11 +156,13 @@ class _Visit:
     @property
     def answer(self) -> PollAnswer:
         """What the device is told."""
+        waits = self.current is not None and self.current.awaiting
         return PollAnswer(
-            action=self.current.deployment.id if self.current else None,
+            action=self.current.deployment.id if self.current and not waits else None,
+            confirm=self.current.deployment.id if self.current and waits else None,
+            installed=self.installed,
             cancel=self.cancelling.deployment.id if self.cancelling and self.waits else None,
             attributes_wanted=self.device.attributes_wanted,
-            token_sha256=self.device.token_sha256,
             version=self.version,
         )
 
@@ -170,7 +182,7 @@ class _Visit:
             if taken.cancelling:
                 cancelling, waits, offer = taken, True, None
         if offer is not None:
-            current = tables.deployments.add(_offered(self.device.id, offer, now=now))
+            current = tables.deployments.add(_offered(self.device, offer, now=now))
             _log_offer(current)
         tables.changes.record(self.device.id)
         version = tables.changes.version()
@@ -193,6 +205,8 @@ def is_obsolete(
     history = history_of(device, offered.model, deployments, plan)
     if history.running == offered.version:
         return False
+    if plan.frozen or device.state is not DeviceState.ACTIVE:
+        return offered.state is DeploymentState.OFFERED
     rollouts = rollouts_of(plan.rollouts_for(device, offered.model))
     goal = find_goal(history, rollouts, plan.states(offered.model))
     return goal.version != offered.version
@@ -202,6 +216,8 @@ def next_offer(
     device: DeviceRecord, deployments: Sequence[DeploymentRecord], plan: FleetPlan
 ) -> Offer | None:
     """Return the first thing that the device should change; None when all is as it should be."""
+    if device.state is not DeviceState.ACTIVE or plan.frozen:
+        return None
     for model in plan.models_for(device):
         history = history_of(device, model, deployments, plan)
         goal = find_goal(history, rollouts_of(plan.rollouts_for(device, model)), plan.states(model))
@@ -212,8 +228,22 @@ def next_offer(
             continue
         variant = _variant_for(device, model, goal, deployments, plan)
         if variant is not None and device.running.get(model) != variant.digest:
-            return Offer(model=model, version=goal.version, variant=variant, goal=goal)
+            return Offer(
+                model=model,
+                version=goal.version,
+                variant=variant,
+                goal=goal,
+                confirmation=_must_confirm(goal, plan),
+            )
     return None
+
+
+def _must_confirm(goal: Goal, plan: FleetPlan) -> bool:
+    """Say whether the device has to confirm; a way back never waits for anybody."""
+    if goal.kind is DeploymentKind.ROLLBACK:
+        return False
+    asked = (r.rollout for r in plan.rollouts if r.rollout.id == goal.rollout_id)
+    return any(rollout.policy.confirmation for rollout in asked)
 
 
 def _variant_for(
@@ -239,11 +269,17 @@ def _take_back(record: DeploymentRecord, *, now: datetime) -> DeploymentRecord:
     return replace(record, deployment=withdrawn, ended_at=now, cancelling=record.retrieved)
 
 
-def _offered(device_id: str, offer: Offer, *, now: datetime) -> DeploymentRecord:
+def last_kept(deployments: Sequence[DeploymentRecord]) -> int | None:
+    """Return the number of the last deployment that a device kept."""
+    kept = [d.deployment.id for d in deployments if d.deployment.state in KEPT_STATES]
+    return kept[-1] if kept else None
+
+
+def _offered(device: DeviceRecord, offer: Offer, *, now: datetime) -> DeploymentRecord:
     return DeploymentRecord(
         deployment=Deployment(
             id=0,
-            device_id=device_id,
+            device_id=device.id,
             rollout_id=offer.goal.rollout_id,
             model=offer.model,
             version=offer.version,
@@ -253,6 +289,7 @@ def _offered(device_id: str, offer: Offer, *, now: datetime) -> DeploymentRecord
             changed_at=now,
         ),
         digest=offer.variant.digest,
+        awaiting=offer.confirmation and device.auto_confirm is None,
     )
 
 

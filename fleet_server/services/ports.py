@@ -166,6 +166,10 @@ class Deployments(Protocol):
         """Keep what a device said."""
         ...
 
+    def heard_count(self, action: int) -> int:
+        """Return how often a device spoke about an action."""
+        ...
+
     def said(self, action: int, *, limit: int) -> Sequence[FeedbackRecord]:
         """Return what a device said about an action, newest first."""
         ...

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from edgekit import codec
-from edgekit.bundle import Bundle, open_bundle
+from edgekit.bundle import Bundle, file_digest, open_bundle
 from edgekit.client.wire import NewRelease
+from edgekit.device import Requirements
 from edgekit.errors import ConflictError, FormatError, TrustError, UsageError
 from edgekit.trust import bundle_path
 from edgekit.trust.metadata import Metadata, Targets, load
@@ -23,6 +25,7 @@ from fleet_server.services.trust import TrustService
 logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}\.[A-Za-z0-9]{1,16}")
 
 
 class PublishService:
@@ -125,20 +128,25 @@ class PublishService:
         blob = self._blobs.find(sha256)
         if blob is None:
             raise UsageError("is listed but was not uploaded", where=path, todo="upload it first")
-        bundle = open_bundle(blob)
-        manifest = bundle.manifest
-        _check_binding(wanted, path, bundle, custom)
-        if (bundle.size, bundle.sha256) != (length, sha256):
+        file = str((custom or {}).get("file", ""))
+        if file:
+            variant, requires = _foreign(wanted, path, file, custom or {})
+        else:
+            bundle = open_bundle(blob)
+            _check_binding(wanted, path, bundle, custom)
+            variant, requires = bundle.manifest.variant, bundle.manifest.requires
+        if (blob.stat().st_size, file_digest(blob)) != (length, sha256):
             raise TrustError("the blob here is not what was signed", where=path)
         sha1, md5 = _legacy_digests(blob)
         return VariantRecord(
-            variant=manifest.variant,
+            variant=variant,
             digest=sha256,
             sha1=sha1,
             md5=md5,
             size=length,
             target=path,
-            requires=manifest.requires,
+            requires=requires,
+            file=file,
         )
 
 
@@ -155,6 +163,19 @@ def _check_binding(
             " another",
             where=path,
         )
+
+
+def _foreign(
+    wanted: NewRelease, path: str, file: str, custom: dict[str, Any]
+) -> tuple[str, Requirements]:
+    """Return variant and requirements of a file that is no bundle, as they were signed."""
+    variant = str(custom.get("variant", ""))
+    named = {"model": wanted.model, "version": wanted.version, "variant": variant}
+    if not _FILE.fullmatch(file) or {key: custom.get(key) for key in named} != named:
+        raise FormatError("is listed as another, or under a strange file name", where=path)
+    if path != bundle_path(**named):
+        raise FormatError("is listed under another path", where=path)
+    return variant, codec.convert(custom.get("requires"), Requirements, where=path)
 
 
 def _same(

@@ -22,7 +22,7 @@ from fleet_server.domain.evidence import Population, Stratum
 from fleet_server.domain.rollout import Rollout, includes
 from fleet_server.services.fleet_plan import FleetPlan, stratum_of
 from fleet_server.services.ports import Tables
-from fleet_server.services.records import RolloutRecord
+from fleet_server.services.records import DeviceState, RolloutRecord
 
 MAX_CONTROLS = 200
 """Controls of one stratum that are read; more say hardly more, and a gate must stay cheap."""
@@ -86,7 +86,9 @@ def candidates_of(
     found = []
     for device in tables.devices.page(selector=record.selector, after="", limit=None):
         variant = plan.pick(rollout.model, rollout.version, device)
-        if variant is None:
+        if variant is None or device.state is not DeviceState.ACTIVE:
+            continue
+        if rollout.model in device.pins:
             continue
         found.append(
             Candidate(

@@ -55,6 +55,9 @@ def device_view(
         running=dict(device.running),
         committed={d.model: d.version for d in kept},
         variants={model: variant.variant for model, variant in known.items()},
+        state=device.state.value,
+        alarm=device.alarm,
+        pins=dict(device.pins),
     )
 
 

@@ -96,6 +96,12 @@ class SqlDeployments:
         }
         self._connection.execute(insert(schema.feedbacks).values(values))
 
+    def heard_count(self, action: int) -> int:
+        """Return how often a device spoke about an action."""
+        table = schema.feedbacks
+        query = select(func.count()).where(table.c.action == action)
+        return int(self._connection.execute(query).scalar_one())
+
     def said(self, action: int, *, limit: int) -> Sequence[FeedbackRecord]:
         """Return what a device said about an action, newest first."""
         table = schema.feedbacks
