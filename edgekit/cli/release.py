@@ -139,6 +139,32 @@ def withdraw(
         _print(client.withdraw(model, version), as_json=as_json)
 
 
+@app.command()
+def revoke(
+    model: Model,
+    version: Version,
+    *,
+    keys: Annotated[Path, typer.Option("--keys", help="Folder of signing keys.")],
+    server: Server = "",
+    token_file: TokenFile = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Unlist a release: no device takes it any more, those that run it get another one."""
+    from edgekit.client.publishing import revoke as revoke_release
+    from edgekit.trust.keystore import KeyStore
+
+    with connect(server, token_file) as client:
+        view = revoke_release(
+            client,
+            model=model,
+            version=version,
+            keystore=KeyStore.open(keys, passphrase(passphrase_file)),
+            now=utc_now(),
+        )
+    _print(view, as_json=as_json)
+
+
 def bundle_files(paths: list[Path]) -> list[Path]:
     """Return the bundles among paths; a folder stands for the bundles in it, by name.
 

@@ -79,6 +79,33 @@ def publish(
         return _sign_and_post(client, keystore, entries, model=model, version=version, now=now)
 
 
+def revoke(
+    client: FleetClient, *, model: str, version: str, keystore: KeyStore, now: datetime
+) -> ReleaseView:
+    """Unlist a release: no device takes it any more, and those that run it get another.
+
+    Args:
+        client: Server that published it.
+        model: Name of the model.
+        version: The release.
+        keystore: Holds the model's key.
+        now: Current time, UTC.
+
+    Raises:
+        TrustError: The model has no key here, or the server does not know it.
+    """
+    _check_delegated(client, keystore, model)
+    release = client.release(model, version)
+    previous = client.trust_metadata(model)
+    paths = [v.target for v in release.variants if v.target.encode() in (previous or b"")]
+    if release.state == "revoked" and not paths:
+        return release
+    signed = extend_model_targets(keystore, model, previous, (), now=now, removals=paths)
+    view = client.post_revocation(model, version, signed)
+    keystore.confirm_published(model, metadata_version(signed))
+    return view
+
+
 def _open_all(
     bundles: Sequence[Path], foreign: Sequence[ForeignFile], *, model: str, version: str
 ) -> list[Bundle]:

@@ -198,7 +198,7 @@ class ReleaseView:
     """GET /releases/{model}/{version}.
 
     Attributes:
-        state: "published" or "withdrawn".
+        state: "published", "withdrawn" or "revoked".
     """
 
     model: str
@@ -294,6 +294,8 @@ class RolloutView:
         phase: Such as "running", "held", "paused", "rolled_back", "aborted", "finished".
         stage: Index of the stage, from 0.
         stages: Number of stages.
+        waits_for: "approval" while a second person has to approve the stage; else empty.
+        started_by: Who started it.
         counts: Deployments by state.
         happenings: Oldest first.
     """
@@ -306,6 +308,8 @@ class RolloutView:
     stages: int
     started_at: str
     ended_at: str | None = None
+    waits_for: str = ""
+    started_by: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     happenings: tuple[HappeningView, ...] = ()
 

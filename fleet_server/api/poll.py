@@ -142,7 +142,7 @@ class PollApp:
         self._board.mark_seen(device_id, now)
         interval_s = self._settings.poll_interval_s
         body = codec.encode(controller_base(base, device_id, answer, interval_s=interval_s))
-        if answer.cancel is None:
+        if answer.keeps:
             seat = Seat(seat_digest(shown), asked, body, answer.version)
             self._board.put(device_id, seat)
         return 200, body

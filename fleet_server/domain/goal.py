@@ -44,6 +44,7 @@ class DeviceHistory:
         committed: Versions that it committed, oldest first; repeats allowed.
         failed: Versions that it rejected, reverted or failed to install, without a retry.
         pinned: Version that a person installs there; None lets rollouts decide.
+        labels: Its labels.
         strata: Version to the variant, and class of profile, that the device would get of it;
             of the versions that open rollouts bring. A version that is missing does not fit.
     """
@@ -55,6 +56,7 @@ class DeviceHistory:
     committed: tuple[str, ...] = ()
     failed: frozenset[str] = frozenset()
     pinned: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
     strata: Mapping[str, Stratum] = field(default_factory=dict)
 
 
@@ -139,10 +141,10 @@ def _asks(rollout: Rollout, device: DeviceHistory) -> bool:
     stratum = device.strata.get(rollout.version)
     match rollout.phase:
         case Phase.RUNNING | Phase.FINISHED:
-            return includes(rollout, device.device_id, stratum)
+            return includes(rollout, device.device_id, stratum, device.labels)
         case Phase.HELD | Phase.PAUSED:
             has_it = rollout.version in {device.running, device.installing}
-            return has_it and includes(rollout, device.device_id, stratum)
+            return has_it and includes(rollout, device.device_id, stratum, device.labels)
         case Phase.SCHEDULED | Phase.ROLLED_BACK | Phase.ABORTED:
             return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -23,6 +23,8 @@ from fleet_server.services.fleet_plan import (
     history_of,
     rollouts_of,
 )
+from fleet_server.services.gatekeeper import Gatekeeper
+from fleet_server.services.offers import Offer
 from fleet_server.services.ports import Database, Tables
 from fleet_server.services.records import (
     DeploymentRecord,
@@ -46,6 +48,7 @@ class PollAnswer:
         installed: The last deployment that the device kept; None while it is at another.
         cancel: Deployment to give up; None for none.
         attributes_wanted: The device shall report its attributes.
+        keeps: The answer holds until something changes; False when time alone may change it.
         version: Number of the latest change that the answer knows.
     """
 
@@ -54,18 +57,8 @@ class PollAnswer:
     installed: int | None
     cancel: int | None
     attributes_wanted: bool
+    keeps: bool
     version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """A bundle that a device shall get, and why."""
-
-    model: str
-    version: str
-    variant: VariantRecord
-    goal: Goal
-    confirmation: bool = False
 
 
 class CheckInService:
@@ -120,6 +113,8 @@ class CheckInService:
         cancelling = next((d for d in deployments if d.cancelling), None)
         waits = cancelling is not None and now - cancelling.deployment.changed_at < self._patience
         free = (current is None or taken_back) and not waits
+        gatekeeper = Gatekeeper(tables, device, deployments, plan, now)
+        offer = next_offer(device, deployments, plan, may_go=gatekeeper) if free else None
         return _Visit(
             stored=stored,
             device=device,
@@ -128,7 +123,8 @@ class CheckInService:
             cancelling=cancelling,
             waits=waits,
             installed=last_kept(deployments),
-            offer=next_offer(device, deployments, plan) if free else None,
+            withheld=gatekeeper.withheld,
+            offer=offer,
             version=tables.changes.version(),
         )
 
@@ -144,6 +140,7 @@ class _Visit:
     cancelling: DeploymentRecord | None
     waits: bool
     installed: int | None
+    withheld: bool
     offer: Offer | None
     version: int
 
@@ -163,6 +160,7 @@ class _Visit:
             installed=self.installed,
             cancel=self.cancelling.deployment.id if self.cancelling and self.waits else None,
             attributes_wanted=self.device.attributes_wanted,
+            keeps=not self.withheld and self.cancelling is None,
             version=self.version,
         )
 
@@ -213,9 +211,20 @@ def is_obsolete(
 
 
 def next_offer(
-    device: DeviceRecord, deployments: Sequence[DeploymentRecord], plan: FleetPlan
+    device: DeviceRecord,
+    deployments: Sequence[DeploymentRecord],
+    plan: FleetPlan,
+    *,
+    may_go: Callable[[Offer], bool] = bool,
 ) -> Offer | None:
-    """Return the first thing that the device should change; None when all is as it should be."""
+    """Return the first thing that the device should change; None when all is as it should be.
+
+    Args:
+        device: The device.
+        deployments: All of the device, oldest first.
+        plan: What is to be had, and who shall have it.
+        may_go: Says whether an offer may be made now; by default every one may.
+    """
     if device.state is not DeviceState.ACTIVE or plan.frozen:
         return None
     for model in plan.models_for(device):
@@ -228,13 +237,15 @@ def next_offer(
             continue
         variant = _variant_for(device, model, goal, deployments, plan)
         if variant is not None and device.running.get(model) != variant.digest:
-            return Offer(
+            offer = Offer(
                 model=model,
                 version=goal.version,
                 variant=variant,
                 goal=goal,
                 confirmation=_must_confirm(goal, plan),
             )
+            if may_go(offer):
+                return offer
     return None
 
 

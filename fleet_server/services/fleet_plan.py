@@ -54,6 +54,10 @@ class FleetPlan:
             if model in {"", record.rollout.model} and record.selector.matches(device.labels)
         ]
 
+    def rollout(self, rollout_id: str) -> Rollout | None:
+        """Return a rollout by id."""
+        return next((r.rollout for r in self.rollouts if r.rollout.id == rollout_id), None)
+
     def states(self, model: str) -> dict[str, ReleaseState]:
         """Return the state of each version of a model."""
         return {v: release.state for (m, v), release in self.releases.items() if m == model}
@@ -141,6 +145,7 @@ def history_of(
             if d.deployment.state in FAILED_STATES and not d.forgiven
         ),
         pinned=device.pins.get(model),
+        labels=device.labels,
         strata=_strata(device, model, plan),
     )
 

@@ -174,6 +174,10 @@ class Deployments(Protocol):
         """Return what a device said about an action, newest first."""
         ...
 
+    def offered_since(self, rollout_id: str, since: datetime) -> int:
+        """Count the offers that a rollout made after a time."""
+        ...
+
     def counts(self, rollout_id: str) -> Mapping[str, int]:
         """Count deployments by state."""
         ...

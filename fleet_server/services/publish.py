@@ -106,6 +106,36 @@ class PublishService:
         logger.info("release withdrawn", extra={"fields": {"release": f"{model} {version}"}})
         return self.get(model, version)
 
+    def revoke(self, wanted: NewRelease, *, now: datetime) -> ReleaseRecord:
+        """Unlist a release and have it replaced at the next contact; again changes nothing.
+
+        Args:
+            wanted: The release, and the model's signed metadata without its bundles.
+            now: Current time, UTC.
+
+        Raises:
+            NotFoundError: There is none.
+            FormatError: The metadata still lists the release, or lacks another one.
+            TrustError: The metadata is not signed by the model's key.
+        """
+        where = f"{wanted.model} {wanted.version}"
+        self.get(wanted.model, wanted.version)
+        data = wanted.targets.encode("utf-8", "surrogatepass")
+        listed = set(load(data, Targets, where=where).signed.targets)
+        for release in self.all():
+            if release.model != wanted.model or release.state is ReleaseState.REVOKED:
+                continue
+            gone = not listed & {variant.target for variant in release.variants}
+            if gone != (release.version == wanted.version):
+                what = "lacks another release" if gone else "still lists the release"
+                raise FormatError(f"the metadata {what}", where=f"{wanted.model} {release.version}")
+        with self._database.write() as tables:
+            tables.releases.set_state(wanted.model, wanted.version, ReleaseState.REVOKED)
+            tables.changes.record(None)
+        self._trust.put_model(wanted.model, data, now=now)
+        logger.warning("release revoked", extra={"fields": {"release": where}})
+        return self.get(wanted.model, wanted.version)
+
     def _variants(self, wanted: NewRelease, listed: Metadata[Targets]) -> tuple[VariantRecord, ...]:
         prefix = f"models/{wanted.model}/{wanted.version}/"
         targets = {p: t for p, t in listed.signed.targets.items() if p.startswith(prefix)}
@@ -181,6 +211,8 @@ def _foreign(
 def _same(
     known: ReleaseRecord, variants: tuple[VariantRecord, ...], *, where: str
 ) -> ReleaseRecord:
+    if known.state is ReleaseState.REVOKED:
+        raise ConflictError("is revoked", where=where, todo="use a new version")
     if codec.encode(known.variants) != codec.encode(variants):
         raise ConflictError(
             "is published already with other content", where=where, todo="use a new version"

@@ -98,6 +98,7 @@ def candidates_of(
                 last_polled_at=device.last_seen_at,
                 poll_interval_s=times.interval_s,
                 baseline_windows=baselines.get(device.id, 0),
+                labels=device.labels,
             )
         )
     return found
@@ -106,12 +107,12 @@ def candidates_of(
 def make_roster(rollout: Rollout, candidates: Sequence[Candidate], *, now: datetime) -> Roster:
     """Count whom the open stage reaches, and draw its controls."""
 
-    def takes(device_id: str, stratum: Stratum) -> bool:
-        return includes(rollout, device_id, stratum)
+    def takes(candidate: Candidate) -> bool:
+        return includes(rollout, candidate.device_id, candidate.stratum, candidate.labels)
 
     rest: dict[Stratum, list[str]] = defaultdict(list)
     for candidate in candidates:
-        if not takes(candidate.device_id, candidate.stratum):
+        if not takes(candidate):
             rest[candidate.stratum].append(candidate.device_id)
     return Roster(
         made_at=now,
