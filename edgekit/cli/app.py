@@ -20,6 +20,7 @@ GROUPS = {
     "rollout": "Bring a release to devices in stages, watch it, stop it",
     "device": "See devices, let new ones in, label them",
     "access": "Accounts, tokens and the audit log of a server",
+    "fleet": "Stop every offer at once; gateways",
     "keys": "Create signing keys and install trust on a server",
     "bundle": "Check bundle files",
 }

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edgekit import codec
+from edgekit.cli.device_admission import print_ran, register
 from edgekit.cli.options import AsJson, Server, TokenFile, connect, pairs, seconds
 from edgekit.cli.output import joined, print_json, print_pairs, print_table, say, short, when
 from edgekit.client.wire import DeviceView, NewEnrolmentToken
@@ -57,6 +58,8 @@ def show(
             ("last seen", when(view.last_seen_at)),
             ("runs", _runs(view)),
             ("committed", joined(view.committed)),
+            ("state", f"{view.state} {view.alarm}".strip()),
+            ("installed by hand", joined(view.pins)),
             ("labels", joined(view.labels)),
             ("attributes", joined(view.attributes)),
             ("runtimes", joined(profile.runtimes) if profile else ""),
@@ -67,9 +70,15 @@ def show(
 
 @app.command()
 def history(
-    device: Device, server: Server = "", token_file: TokenFile = None, as_json: AsJson = False
+    device: Device,
+    at: Annotated[str, typer.Option(help="Only what it ran then: 2026-11-21T12:00:00Z")] = "",
+    server: Server = "",
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Show every deployment of a device and how it ended."""
+    """Show every deployment of a device and how it ended, or what it ran at a time."""
+    if at:
+        return print_ran(device, at, server, token_file, as_json=as_json)
     with connect(server, token_file) as client:
         entries = client.history(device)
     if as_json:
@@ -116,11 +125,23 @@ def enrolment(
     uses: Annotated[int, typer.Option(help="How many devices may use it.", min=1)] = 1,
     life: Annotated[str, typer.Option(help="How long it is valid: 90s, 30m, 1h, 2d.")] = "1d",
     label: Annotated[list[str] | None, typer.Option(help="key=value for each device.")] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help="Only for this device; it may replace its hardware.")
+    ] = None,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Each device waits for `device accept`.")
+    ] = False,
     server: Server = "",
     token_file: TokenFile = None,
 ) -> None:
     """Write a file with which devices become known to the server."""
-    wanted = NewEnrolmentToken(uses=uses, life_s=seconds(life), labels=pairs(label or []))
+    wanted = NewEnrolmentToken(
+        uses=uses,
+        life_s=seconds(life),
+        labels=pairs(label or []),
+        accept=not queue,
+        device_ids=tuple(device or ()),
+    )
     with connect(server, token_file) as client:
         made = client.create_enrolment_token(wanted)
         file = EnrolmentFile(
@@ -152,6 +173,9 @@ def retry(device: Device, server: Server = "", token_file: TokenFile = None) -> 
     with connect(server, token_file) as client:
         client.retry(device)
     say(f"{device}: may be offered again what failed there")
+
+
+register(app)
 
 
 def _runs(device: DeviceView) -> str:

@@ -57,6 +57,38 @@ def publish(
     _print(view, as_json=as_json)
 
 
+@app.command("publish-foreign")
+def publish_foreign(
+    file: Annotated[Path, typer.Argument(help="File that the client takes, such as a .swu.")],
+    *,
+    model: Annotated[str, typer.Option(help="Name of the model.")],
+    version: Annotated[str, typer.Option(help="Version of the release.")],
+    client: Annotated[str, typer.Option(help="What a device's label `client` must say.")],
+    keys: Annotated[Path, typer.Option("--keys", help="Folder of signing keys.")],
+    variant: Annotated[str, typer.Option(help="Name of the variant.")] = "foreign",
+    server: Server = "",
+    token_file: TokenFile = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a file for devices with another update client, such as SWUpdate or RAUC."""
+    from edgekit.client.publishing import ForeignFile
+    from edgekit.client.publishing import publish as publish_release
+    from edgekit.trust.keystore import KeyStore
+
+    with connect(server, token_file) as fleet:
+        view = publish_release(
+            fleet,
+            model=model,
+            version=version,
+            bundles=(),
+            keystore=KeyStore.open(keys, passphrase(passphrase_file)),
+            now=utc_now(),
+            foreign=(ForeignFile(path=file, variant=variant, client=client),),
+        )
+    _print(view, as_json=as_json)
+
+
 @app.command("list")
 def list_releases(
     server: Server = "", token_file: TokenFile = None, as_json: AsJson = False
@@ -105,6 +137,32 @@ def withdraw(
     """Stop offering a release; devices that run it keep running it."""
     with connect(server, token_file) as client:
         _print(client.withdraw(model, version), as_json=as_json)
+
+
+@app.command()
+def revoke(
+    model: Model,
+    version: Version,
+    *,
+    keys: Annotated[Path, typer.Option("--keys", help="Folder of signing keys.")],
+    server: Server = "",
+    token_file: TokenFile = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Unlist a release: no device takes it any more, those that run it get another one."""
+    from edgekit.client.publishing import revoke as revoke_release
+    from edgekit.trust.keystore import KeyStore
+
+    with connect(server, token_file) as client:
+        view = revoke_release(
+            client,
+            model=model,
+            version=version,
+            keystore=KeyStore.open(keys, passphrase(passphrase_file)),
+            now=utc_now(),
+        )
+    _print(view, as_json=as_json)
 
 
 def bundle_files(paths: list[Path]) -> list[Path]:

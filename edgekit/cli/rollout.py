@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -172,6 +173,29 @@ def promote(
 
 
 @app.command()
+def schema(server: Server = "", token_file: TokenFile = None) -> None:
+    """Print the JSON schema of a rollout file."""
+    with connect(server, token_file) as client:
+        say(json.dumps(client.rollout_schema(), indent=2))
+
+
+@app.command()
+def approve(
+    rollout: Rollout, server: Server = "", token_file: TokenFile = None, as_json: AsJson = False
+) -> None:
+    """Let a stage open that waits for somebody else than who started the rollout."""
+    _act(FleetClient.approve, rollout, server, token_file, as_json=as_json)
+
+
+@app.command()
+def retry(
+    rollout: Rollout, server: Server = "", token_file: TokenFile = None, as_json: AsJson = False
+) -> None:
+    """Offer the release again where it failed, at most twice a device."""
+    _act(FleetClient.retry_rollout, rollout, server, token_file, as_json=as_json)
+
+
+@app.command()
 def abort(
     rollout: Rollout, server: Server = "", token_file: TokenFile = None, as_json: AsJson = False
 ) -> None:
@@ -216,9 +240,10 @@ def _wanted(
 
 def _headline(view: RolloutView) -> str:
     devices = counted(view.counts) or "no devices yet"
+    waits = f", waits for {view.waits_for}" if view.waits_for else ""
     return (
         f"rollout {view.id}: {view.model} {view.version}: {view.phase},"
-        f" stage {_stage(view)}: {devices}"
+        f" stage {_stage(view)}{waits}: {devices}"
     )
 
 

@@ -14,10 +14,11 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from edgekit.client.connection import Connection
+from edgekit.client.device_calls import DeviceCalls
 from edgekit.client.people import (
     AccountChange,
     AccountView,
@@ -73,7 +74,7 @@ def read_token(file: Path) -> str:
     return token
 
 
-class FleetClient:
+class FleetClient(DeviceCalls):
     """Typed client of one fleet server.
 
     Args:
@@ -225,6 +226,12 @@ class FleetClient:
         """Stop offering a release; devices that run it keep running it."""
         return self._connection.ask(ReleaseView, "POST", f"{_release(model, version)}/withdraw")
 
+    def post_revocation(self, model: str, version: str, metadata: bytes) -> ReleaseView:
+        """Revoke a release by the model's signed list without it; see `publishing.revoke`."""
+        body = TrustMetadata(metadata=metadata.decode())
+        path = f"{_release(model, version)}/revoke"
+        return self._connection.ask(ReleaseView, "POST", path, body=body)
+
     # Rollouts
 
     def create_rollout(self, rollout: NewRollout) -> RolloutView:
@@ -258,6 +265,18 @@ class FleetClient:
     def promote(self, rollout: str) -> RolloutView:
         """Go to the next stage without waiting for the gate."""
         return self._connection.ask(RolloutView, "POST", f"{_rollout(rollout)}/promote")
+
+    def rollout_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of a rollout file."""
+        return self._connection.ask(dict[str, Any], "GET", f"{API}/rollouts/schema")
+
+    def approve(self, rollout: str) -> RolloutView:
+        """Let the stage open that waits for a second person."""
+        return self._connection.ask(RolloutView, "POST", f"{_rollout(rollout)}/approve")
+
+    def retry_rollout(self, rollout: str) -> RolloutView:
+        """Offer again, where the release failed, at most twice a device."""
+        return self._connection.ask(RolloutView, "POST", f"{_rollout(rollout)}/retry")
 
     def abort(self, rollout: str) -> RolloutView:
         """Stop a rollout; devices that run the release go back."""

@@ -46,11 +46,16 @@ class NewEnrolmentToken:
         uses: How many devices, at least 1.
         life_s: How long, seconds.
         labels: Labels that each device enrolled by it gets.
+        accept: False keeps each device waiting until a person accepts it.
+        device_ids: Ids that may use it; empty for any. A device of such an id that is known
+            already may enrol again, because its hardware was replaced; its history stays.
     """
 
     uses: int = 1
     life_s: float = 86400.0
     labels: dict[str, str] = field(default_factory=dict)
+    accept: bool = True
+    device_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,9 @@ class DeviceView:
         running: Model to digest, as reported with its last poll.
         committed: Model to version that it last committed, as the server recorded.
         variants: Model to variant that it runs, where the digest is known.
+        state: "pending", "active", "quarantined" or "revoked".
+        alarm: Why it is quarantined or revoked; empty when all is well.
+        pins: Model to the version that a person installs there.
     """
 
     id: str
@@ -88,6 +96,9 @@ class DeviceView:
     running: dict[str, str] = field(default_factory=dict)
     committed: dict[str, str] = field(default_factory=dict)
     variants: dict[str, str] = field(default_factory=dict)
+    state: str = "active"
+    alarm: str = ""
+    pins: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +198,7 @@ class ReleaseView:
     """GET /releases/{model}/{version}.
 
     Attributes:
-        state: "published" or "withdrawn".
+        state: "published", "withdrawn" or "revoked".
     """
 
     model: str
@@ -283,6 +294,8 @@ class RolloutView:
         phase: Such as "running", "held", "paused", "rolled_back", "aborted", "finished".
         stage: Index of the stage, from 0.
         stages: Number of stages.
+        waits_for: "approval" while a second person has to approve the stage; else empty.
+        started_by: Who started it.
         counts: Deployments by state.
         happenings: Oldest first.
     """
@@ -295,6 +308,8 @@ class RolloutView:
     stages: int
     started_at: str
     ended_at: str | None = None
+    waits_for: str = ""
+    started_by: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     happenings: tuple[HappeningView, ...] = ()
 

@@ -69,8 +69,9 @@ class TargetEntry:
         version: str,
         variant: str,
         requires: Mapping[str, Any] | None = None,
+        foreign: bool = False,
     ) -> TargetEntry:
-        """Measure a bundle on disk.
+        """Measure a bundle on disk, or a file that is made for a foreign client.
 
         Raises:
             UsageError: model, version or variant cannot stand in a path.
@@ -86,6 +87,8 @@ class TargetEntry:
         custom: dict[str, Any] = {"model": model, "version": version, "variant": variant}
         if requires is not None:
             custom["requires"] = dict(requires)
+        if foreign:
+            custom["file"] = file.name
         return cls(path=path, length=length, sha256=sha256, custom=custom)
 
 

@@ -36,7 +36,7 @@ def make_router(context: Context) -> APIRouter:
     def get_artifact(request: Request, device_id: str, module: int, name: str) -> Response:
         context.device(request, device_id)
         record, variant = _allowed(context, device_id, module)
-        filename = artifact_name(record)
+        filename = artifact_name(record, variant)
         if name == filename + _MD5:
             return _md5sum(filename, variant)
         if name.startswith(filename + DELTA_MARK):

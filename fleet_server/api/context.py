@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,18 +14,17 @@ from edgekit.protocol import TENANT
 from fleet_server.api.audited import record_request
 from fleet_server.api.board import Board
 from fleet_server.api.metrics import Metrics
+from fleet_server.api.proxy import ProxyRule
 from fleet_server.domain.access import needed
-from fleet_server.services.access import authenticate_device
 from fleet_server.services.bag import Services
 from fleet_server.services.config import Settings
+from fleet_server.services.credentials import Credentials, Scheme, authenticate
 from fleet_server.services.errors import TooLargeError, UnknownCallerError
 from fleet_server.services.records import DeviceRecord
 
 MANAGEMENT = "/api/v1/"
 CONTROLLER = f"/{TENANT}/controller/v1/"
 TUF = f"/{TENANT}/tuf/metadata/"
-
-Headers = Iterable[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +38,29 @@ class Context:
     metrics: Metrics = field(default_factory=Metrics)
     leads: Callable[[], bool] = lambda: False
 
+    @property
+    def proxy(self) -> ProxyRule:
+        """Whom forwarded headers are believed from."""
+        return ProxyRule.of(self.settings)
+
     def device(self, request: Request, device_id: str) -> DeviceRecord:
         """Return the device that sends a request.
 
         Raises:
-            UnknownCallerError: The token is missing or not this device's.
+            UnknownCallerError: Nothing shows that the caller is this device.
         """
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme != "TargetToken" or not token:
-            raise UnknownCallerError("a device token is needed")
-        device = authenticate_device(self.services.database, device_id, token)
+        shown = self._credentials(request, device_id)
+        device = authenticate(self.services.database, device_id, shown, now=self.clock())
         self.board.mark_seen(device_id, self.clock())
         return device
+
+    def _credentials(self, request: Request, device_id: str) -> Credentials:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if token and scheme in {Scheme.DEVICE.value, Scheme.GATEWAY.value}:
+            return Credentials(scheme=Scheme(scheme), token=token)
+        if self.proxy.vouches(request.headers.raw, _peer(request), device_id):
+            return Credentials(scheme=Scheme.PROXY)
+        raise UnknownCallerError("a device token is needed")
 
     def admin(self, request: Request) -> str:
         """Return the name of the account that sends a request which it may send.
@@ -79,18 +89,11 @@ class Context:
 
     def base(self, request: Request) -> str:
         """Return the address by which the caller reaches this server, without a final slash."""
-        headers = [(k.lower(), v) for k, v in request.headers.raw]
-        return base_url(headers, request.url.scheme, behind_proxy=self.settings.behind_proxy)
+        return self.proxy.base_url(request.headers.raw, request.url.scheme, _peer(request))
 
 
-def base_url(headers: Headers, scheme: str, *, behind_proxy: bool) -> str:
-    """Return the address that a request was sent to; a proxy is believed only if there is one."""
-    found = dict(headers)
-    host = found.get(b"host", b"localhost")
-    if behind_proxy:
-        host = found.get(b"x-forwarded-host", host)
-        scheme = found.get(b"x-forwarded-proto", scheme.encode()).decode("latin-1")
-    return f"{scheme}://{host.decode('latin-1')}"
+def _peer(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
@@ -108,4 +111,4 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     return b"".join(parts)
 
 
-__all__ = ["CONTROLLER", "TUF", "Context", "base_url", "read_body", "run_in_threadpool"]
+__all__ = ["CONTROLLER", "TUF", "Context", "read_body", "run_in_threadpool"]

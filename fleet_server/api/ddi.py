@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from edgekit import codec
 from edgekit.device import DeviceProfile
@@ -25,6 +26,18 @@ MAX_BATCH_BYTES = 4 << 20
 MAX_UNPACKED_BYTES = 16 << 20
 _AUTO_ZLIB_OR_GZIP = 47
 _ENCODINGS = {"gzip", "x-gzip", "deflate", "zlib"}
+
+
+History = Annotated[int, Query(alias="actionHistory")]
+"""DDI: how many of the device's own reports come along; below 0 or above 100 is 100."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledSoftware:
+    """DDI: body of PUT installedBase."""
+
+    name: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +71,24 @@ def unpack(body: bytes, encoding: str) -> bytes:
     return unpacked
 
 
-def _json(value: object) -> Response:
-    return Response(codec.encode(value), media_type="application/json")
+def json_answer(value: object) -> Response:
+    """Return a value as JSON, without what is null: so does hawkBit."""
+    return Response(codec.encode(_present(codec.plain(value))), media_type="application/json")
+
+
+def _present(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _present(part) for key, part in value.items() if part is not None}
+    if isinstance(value, list):
+        return [_present(part) for part in value]
+    return value
 
 
 def make_router(context: Context) -> APIRouter:
     """Return the routes of one device."""
     router = APIRouter(prefix=f"{CONTROLLER}{{device_id}}")
     _add_deployments(router, context)
+    _add_installed(router, context)
     _add_cancels(router, context)
     _add_reports(router, context)
     return router
@@ -82,7 +105,7 @@ def make_enrolment_router(context: Context) -> APIRouter:
         enrolled = await run_in_threadpool(
             lambda: context.services.enrolment.enrol(wanted, now=context.clock())
         )
-        return _json(enrolled)
+        return json_answer(enrolled)
 
     return router
 
@@ -91,21 +114,18 @@ def _add_deployments(router: APIRouter, context: Context) -> None:
     feedback = context.services.feedback
 
     @router.get("/deploymentBase/{action}")
-    def get_deployment(request: Request, device_id: str, action: int) -> Response:
+    def get_deployment(
+        request: Request, device_id: str, action: int, history: History = 0
+    ) -> Response:
         device = context.device(request, device_id)
         record = feedback.fetch(device_id, action)
-        variant = variant_of(context, record)
+        variant, said = variant_of(context, record), feedback.said(action, limit=history)
         has = device.running.get(record.deployment.model, "")
-        base = has if context.services.deltas.size(has, variant.digest) else ""
-        body = deployment_base(context.base(request), device_id, record, variant, delta_from=base)
-        return _json(body)
-
-    @router.get("/installedBase/{action}")
-    def get_installed(request: Request, device_id: str, action: int) -> Response:
-        context.device(request, device_id)
-        record = feedback.installed(device_id, action)
-        variant = variant_of(context, record)
-        return _json(deployment_base(context.base(request), device_id, record, variant))
+        delta = has if context.services.deltas.size(has, variant.digest) else ""
+        base = context.base(request)
+        return json_answer(
+            deployment_base(base, device_id, record, variant, said=said, delta_from=delta)
+        )
 
     @router.post("/deploymentBase/{action}/feedback")
     async def post_feedback(request: Request, device_id: str, action: int) -> Response:
@@ -118,6 +138,33 @@ def _add_deployments(router: APIRouter, context: Context) -> None:
         return Response()
 
 
+def _add_installed(router: APIRouter, context: Context) -> None:
+    feedback = context.services.feedback
+
+    @router.get("/installedBase/{action}")
+    def get_installed(
+        request: Request, device_id: str, action: int, history: History = 0
+    ) -> Response:
+        context.device(request, device_id)
+        record = feedback.installed(device_id, action)
+        variant, said = variant_of(context, record), feedback.said(action, limit=history)
+        return json_answer(
+            deployment_base(context.base(request), device_id, record, variant, said=said)
+        )
+
+    @router.put("/installedBase")
+    async def put_installed(request: Request, device_id: str) -> Response:
+        await run_in_threadpool(context.device, request, device_id)
+        body = await read_body(request, limit=MAX_BODY_BYTES)
+        said = codec.decode(body, InstalledSoftware, where="installedBase")
+        new = await run_in_threadpool(
+            lambda: context.services.installed.declare(
+                device_id, said.name, said.version, now=context.clock()
+            )
+        )
+        return Response(status_code=201 if new else 200)
+
+
 def _add_cancels(router: APIRouter, context: Context) -> None:
     feedback = context.services.feedback
 
@@ -125,7 +172,7 @@ def _add_cancels(router: APIRouter, context: Context) -> None:
     def get_cancel(request: Request, device_id: str, action: int) -> Response:
         context.device(request, device_id)
         number = str(feedback.cancelled(device_id, action).deployment.id)
-        return _json({"id": number, "cancelAction": {"stopId": number}})
+        return json_answer({"id": number, "cancelAction": {"stopId": number}})
 
     @router.post("/cancelAction/{action}/feedback")
     async def post_cancel_feedback(request: Request, device_id: str, action: int) -> Response:
@@ -157,16 +204,24 @@ def _add_reports(router: APIRouter, context: Context) -> None:
         await run_in_threadpool(services.fleet.report_profile, device_id, profile)
         return Response()
 
+    @router.post("/token")
+    def post_token(request: Request, device_id: str) -> Response:
+        """Give a device its next token; the present one is valid until the next is used."""
+        context.device(request, device_id)
+        return json_answer(services.admission.rotate(device_id))
+
     @router.post("/telemetry")
     async def post_telemetry(request: Request, device_id: str) -> Response:
         await run_in_threadpool(context.device, request, device_id)
         body = await read_body(request, limit=MAX_BATCH_BYTES)
         encoding = request.headers.get("content-encoding", "").strip().lower()
         receipt = await run_in_threadpool(_store, context, device_id, unpack(body, encoding))
-        return _json(receipt)
+        return json_answer(receipt)
 
 
 def _store(context: Context, device_id: str, body: bytes) -> object:
     received_at = context.clock()
     batch = codec.decode(body, TelemetryBatch, where="telemetry")
+    if context.services.admission.is_new_boot(device_id, batch.boot_id):
+        context.services.admission.watch_boot(device_id, batch.boot_id)
     return context.services.telemetry.store(device_id, batch, received_at=received_at)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from edgekit.bundle import bundle_name
@@ -16,8 +18,12 @@ from edgekit.protocol import (
     META_TARGET,
     META_VARIANT,
     META_VERSION,
+    ActionHistory,
     Artifact,
+    AutoConfirmState,
     Chunk,
+    ConfirmationBase,
+    ConfirmationState,
     ControllerBase,
     DeploymentBase,
     DeploymentBody,
@@ -29,8 +35,14 @@ from edgekit.protocol import (
     sleep_text,
 )
 from fleet_server.api.context import CONTROLLER, TUF
+from fleet_server.domain.deployment import DeploymentState
 from fleet_server.services.checkin import PollAnswer
-from fleet_server.services.records import DeploymentRecord, VariantRecord
+from fleet_server.services.records import (
+    DeploymentRecord,
+    DeviceRecord,
+    FeedbackRecord,
+    VariantRecord,
+)
 from fleet_server.services.views import kind_word
 
 _PART = "bApp"
@@ -57,8 +69,13 @@ def controller_base(
     elif answer.action is not None:
         c = answer.action & 0x7FFFFFFF
         links["deploymentBase"] = Link(href=f"{url}/deploymentBase/{answer.action}?c={c}")
+    elif answer.confirm is not None:
+        c = answer.confirm & 0x7FFFFFFF
+        links["confirmationBase"] = Link(href=f"{url}/confirmationBase/{answer.confirm}?c={c}")
     elif answer.benchmark is not None:
         links[LINK_BENCHMARK] = Link(href=f"{url}/benchmark/{answer.benchmark}")
+    if answer.installed is not None:
+        links["installedBase"] = Link(href=f"{url}/installedBase/{answer.installed}")
     if answer.attributes_wanted:
         links["configData"] = Link(href=f"{url}/configData")
     return ControllerBase(
@@ -72,9 +89,96 @@ def deployment_base(
     record: DeploymentRecord,
     variant: VariantRecord,
     *,
+    said: Sequence[FeedbackRecord] = (),
     delta_from: str = "",
 ) -> DeploymentBase:
-    """Return what to install; `delta_from` is what the device runs, if there is a delta."""
+    """Return what to install, with what the device said about it where it asked for that.
+
+    Args:
+        base: Address of the server, as the device sees it.
+        device_id: The device.
+        record: Its deployment.
+        variant: What it gets.
+        said: Its own reports, newest first.
+        delta_from: Digest of what the device runs, if there is a delta from it; else empty.
+    """
+    return DeploymentBase(
+        id=str(record.deployment.id),
+        deployment=_body(base, device_id, record, variant, delta_from=delta_from),
+        actionHistory=action_history(record, said),
+    )
+
+
+def confirmation(
+    base: str,
+    device_id: str,
+    record: DeploymentRecord,
+    variant: VariantRecord,
+    *,
+    said: Sequence[FeedbackRecord] = (),
+) -> ConfirmationBase:
+    """Return what to confirm."""
+    return ConfirmationBase(
+        id=str(record.deployment.id),
+        confirmation=_body(base, device_id, record, variant),
+        actionHistory=action_history(record, said),
+    )
+
+
+def auto_confirm(base: str, device: DeviceRecord, waiting: int | None) -> ConfirmationState:
+    """Return whether offers need confirmation, and where to change that."""
+    url = f"{device_url(base, device.id)}/confirmationBase"
+    given = device.auto_confirm
+    verb = "activateAutoConfirm" if given is None else "deactivateAutoConfirm"
+    links = {verb: Link(href=f"{url}/{verb}")}
+    if waiting is not None:
+        c = waiting & 0x7FFFFFFF
+        links["confirmationBase"] = Link(href=f"{url}/{waiting}?c={c}")
+    state = AutoConfirmState(active=given is not None)
+    if given is not None:
+        state = AutoConfirmState(
+            active=True,
+            initiator=given.initiator or None,
+            remark=given.remark or None,
+            activatedAt=int(given.activated_at.timestamp() * 1000),
+        )
+    return ConfirmationState(autoConfirm=state, _links=links)
+
+
+def action_history(
+    record: DeploymentRecord, said: Sequence[FeedbackRecord]
+) -> ActionHistory | None:
+    """Return the protocol's word for a state, and the device's own words, newest first."""
+    if not said:
+        return None
+    messages = tuple(m for feedback in said for m in reversed(feedback.messages))
+    word = "CANCELING" if record.cancelling else _STATUS_WORDS[record.deployment.state]
+    return ActionHistory(status=word, messages=messages)
+
+
+_S = DeploymentState
+_STATUS_WORDS = {
+    _S.OFFERED: "RUNNING",
+    _S.DOWNLOADING: "RUNNING",
+    _S.ACTIVATED: "RUNNING",
+    _S.COMMITTED: "FINISHED",
+    _S.UNEXERCISED: "FINISHED",
+    _S.REPORTED: "FINISHED",
+    _S.REJECTED: "ERROR",
+    _S.REVERTED: "ERROR",
+    _S.FAILED: "ERROR",
+    _S.WITHDRAWN: "CANCELED",
+}
+
+
+def _body(
+    base: str,
+    device_id: str,
+    record: DeploymentRecord,
+    variant: VariantRecord,
+    *,
+    delta_from: str = "",
+) -> DeploymentBody:
     deployment = record.deployment
     metadata = {
         META_TARGET: variant.target,
@@ -90,8 +194,7 @@ def deployment_base(
         artifacts=(artifact(base, device_id, record, variant, delta_from=delta_from),),
         metadata=tuple(Metadatum(key=key, value=value) for key, value in metadata.items()),
     )
-    body = DeploymentBody(download="forced", update="forced", chunks=(chunk,))
-    return DeploymentBase(id=str(deployment.id), deployment=body)
+    return DeploymentBody(download="forced", update="forced", chunks=(chunk,))
 
 
 def artifact(
@@ -103,7 +206,7 @@ def artifact(
     delta_from: str = "",
 ) -> Artifact:
     """Return where the bundle of a deployment is to be had."""
-    name = artifact_name(record)
+    name = artifact_name(record, variant)
     module = f"{device_url(base, device_id)}/softwaremodules/{record.deployment.id}"
     href = f"{module}/artifacts/{quote(name)}"
     links = {"download": href, "md5sum": f"{href}.MD5SUM"}
@@ -118,7 +221,13 @@ def artifact(
     )
 
 
-def artifact_name(record: DeploymentRecord) -> str:
-    """Return the file name under which a device downloads its bundle."""
+def artifact_name(record: DeploymentRecord, variant: VariantRecord) -> str:
+    """Return the file name under which a device downloads its bundle, or a foreign client's file.
+
+    Foreign clients know their files by the suffix, such as ".swu".
+    """
     deployment = record.deployment
-    return bundle_name(deployment.model, deployment.version, deployment.variant)
+    name = bundle_name(deployment.model, deployment.version, deployment.variant)
+    return (
+        name if not variant.file else PurePosixPath(name).stem + PurePosixPath(variant.file).suffix
+    )

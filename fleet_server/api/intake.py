@@ -24,8 +24,8 @@ from fleet_server.api.context import CONTROLLER
 from fleet_server.api.ddi import MAX_BATCH_BYTES, unpack
 from fleet_server.api.metrics import Metrics
 from fleet_server.api.problems import answer_error
-from fleet_server.services.access import authenticate_device
 from fleet_server.services.bag import Services
+from fleet_server.services.credentials import Credentials, authenticate
 from fleet_server.services.errors import SlowError, TooLargeError
 from fleet_server.services.gathering import Gathering
 
@@ -86,6 +86,8 @@ class IntakeApp:
             batch = await run_in_threadpool(_decode, body, encoding)
         else:
             batch = _decode(body, encoding)
+        if self._services.admission.is_new_boot(device_id, batch.boot_id):
+            await run_in_threadpool(self._services.admission.watch_boot, device_id, batch.boot_id)
         records, receipt = self._services.telemetry.prepare(
             device_id, batch, received_at=received_at, load=self._gathering.load
         )
@@ -111,7 +113,10 @@ class IntakeApp:
             return
         version = self._board.version
         secret = token[len(_SCHEME) :].decode("latin-1")
-        await run_in_threadpool(authenticate_device, self._services.database, device_id, secret)
+        credentials = Credentials(token=secret)
+        await run_in_threadpool(
+            lambda: authenticate(self._services.database, device_id, credentials, now=self._clock())
+        )
         self._board.let_pass(device_id, shown, version)
 
 

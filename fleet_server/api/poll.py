@@ -6,7 +6,6 @@ from the board; every other poll asks the check-in service in a thread.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
 from collections.abc import Callable
@@ -19,20 +18,29 @@ from edgekit import codec
 from edgekit.errors import EdgeKitError, StorageError
 from edgekit.protocol import RUNNING_HEADER, parse_running
 from fleet_server.api.board import Board, Seat
-from fleet_server.api.context import CONTROLLER, base_url
+from fleet_server.api.context import CONTROLLER
 from fleet_server.api.ddi_bodies import controller_base
 from fleet_server.api.metrics import Metrics
 from fleet_server.api.problems import RETRY_AFTER_S
-from fleet_server.services.access import authenticate_device
+from fleet_server.api.proxy import ProxyRule, strip_root
 from fleet_server.services.bag import Services
 from fleet_server.services.config import Settings
+from fleet_server.services.credentials import Credentials, Scheme, authenticate, seat_digest
 from fleet_server.services.errors import NotFoundError, UnknownCallerError
 
 logger = logging.getLogger(__name__)
 
 _RUNNING = RUNNING_HEADER.lower().encode()
-_RELEVANT = frozenset({b"host", b"x-forwarded-host", b"x-forwarded-proto", _RUNNING})
-_SCHEME = b"TargetToken "
+_RELEVANT = frozenset(
+    {
+        *(b"host", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port"),
+        *(b"x-forwarded-prefix", _RUNNING),
+    }
+)
+_SCHEMES = {
+    b"TargetToken": Scheme.DEVICE,
+    b"GatewayToken": Scheme.GATEWAY,
+}
 _JSON = (b"content-type", b"application/json")
 _EMPTY = [(b"content-length", b"0")]
 _LATER = [*_EMPTY, (b"retry-after", b"%d" % RETRY_AFTER_S)]
@@ -56,10 +64,13 @@ class PollApp:
         self._services = services
         self._board = board
         self._settings = settings
+        self._proxy = ProxyRule.of(settings)
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's request."""
+        if scope["type"] == "http" and self._proxy.root_path:
+            scope["path"] = strip_root(scope["path"], self._proxy.root_path)
         if scope["type"] != "http" or scope["method"] != "GET":
             await self._inner(scope, receive, send)
             return
@@ -71,7 +82,8 @@ class PollApp:
         await self._answer(device_id, scope, send)
 
     async def _answer(self, device_id: str, scope: Scope, send: Send) -> None:
-        token, asked = _asked(scope)
+        peer = scope["client"][0] if scope["client"] else ""
+        shown, asked = self._shown(scope, device_id, peer)
         if self._board.is_stale:
             try:
                 await run_in_threadpool(self._board.refresh)
@@ -82,24 +94,44 @@ class PollApp:
         if (
             seat is not None
             and seat.asked == asked
-            and hmac.compare_digest(seat.token, hashlib.sha256(token).hexdigest())
+            and hmac.compare_digest(seat.token, seat_digest(shown))
         ):
             self._board.mark_seen(device_id, self._clock())
             self._metrics.polls.add(1, "memory")
             await _send(send, 200, seat.body)
             return
-        base = base_url(scope["headers"], scope["scheme"], behind_proxy=self._settings.behind_proxy)
-        status, body = await run_in_threadpool(self._ask, device_id, token, asked, base)
+        base = self._proxy.base_url(scope["headers"], scope["scheme"], peer)
+        status, body = await run_in_threadpool(self._ask, device_id, shown, asked, base)
         self._metrics.polls.add(1, "database" if status == 200 else "refusal")
         await _send(send, status, body)
 
+    def _shown(
+        self, scope: Scope, device_id: str, peer: str
+    ) -> tuple[Credentials, tuple[bytes, ...]]:
+        """Return who the caller says it is, and all else that an answer depends on, as sent."""
+        authorization, asked = b"", [scope["scheme"].encode()]
+        for header in scope["headers"]:
+            name, value = header
+            if name in _RELEVANT:
+                asked += header
+            elif name == b"authorization":
+                authorization = value
+        word, _, token = authorization.partition(b" ")
+        scheme = _SCHEMES.get(word)
+        if scheme is None:
+            token, scheme = b"", Scheme.DEVICE
+            if self._proxy.vouches(scope["headers"], peer, device_id):
+                scheme = Scheme.PROXY
+        asked += (b":by", scheme.encode(), b":from", b"proxy" if self._proxy.trusts(peer) else b"")
+        return Credentials(scheme=scheme, token=token.decode("latin-1")), tuple(asked)
+
     def _ask(
-        self, device_id: str, token: bytes, asked: tuple[bytes, ...], base: str
+        self, device_id: str, shown: Credentials, asked: tuple[bytes, ...], base: str
     ) -> tuple[int, bytes]:
         """Answer with the database's help, and keep the answer."""
         running, now = _running(asked), self._clock()
         try:
-            authenticate_device(self._services.database, device_id, token.decode("latin-1"))
+            authenticate(self._services.database, device_id, shown, now=now)
             answer = self._services.checkin.poll(device_id, running, now=now)
         except (UnknownCallerError, NotFoundError):
             return 401, b""
@@ -110,22 +142,10 @@ class PollApp:
         self._board.mark_seen(device_id, now)
         interval_s = self._settings.poll_interval_s
         body = codec.encode(controller_base(base, device_id, answer, interval_s=interval_s))
-        if answer.cancel is None:
-            seat = Seat(answer.token_sha256, asked, body, answer.version)
+        if answer.keeps:
+            seat = Seat(seat_digest(shown), asked, body, answer.version)
             self._board.put(device_id, seat)
         return 200, body
-
-
-def _asked(scope: Scope) -> tuple[bytes, tuple[bytes, ...]]:
-    """Return the token, and everything else of the request that an answer depends on, as sent."""
-    token, asked = b"", [scope["scheme"].encode()]
-    for header in scope["headers"]:
-        name, value = header
-        if name in _RELEVANT:
-            asked += header
-        elif name == b"authorization" and value.startswith(_SCHEME):
-            token = value[len(_SCHEME) :]
-    return token, tuple(asked)
 
 
 def _running(asked: tuple[bytes, ...]) -> dict[str, str] | None:

@@ -31,6 +31,7 @@ from fleet_server.services.errors import (
     NotFoundError,
     SlowError,
     TooLargeError,
+    TooManyError,
     UnavailableError,
     UnknownCallerError,
 )
@@ -44,6 +45,7 @@ STATUS: dict[type[EdgeKitError], int] = {
     TooLargeError: 413,
     SlowError: 408,
     BusyError: 429,
+    TooManyError: 429,
     RefusedError: 403,
     ConflictError: 409,
     FormatError: 422,

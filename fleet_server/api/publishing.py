@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from edgekit.client.wire import NewRelease, ReleaseView
+from edgekit.client.wire import NewRelease, ReleaseView, TrustMetadata
 from edgekit.errors import ConflictError, StorageError
 from fleet_server.api.context import Context, run_in_threadpool
 from fleet_server.api.management import PREFIX
@@ -43,6 +43,12 @@ def make_release_router(context: Context) -> APIRouter:
     def post_withdraw(model: str, version: str) -> ReleaseView:
         """Stop offering a release; devices that run it keep it."""
         return release_view(publish.withdraw(model, version))
+
+    @router.post("/{model}/{version}/revoke")
+    def post_revoke(model: str, version: str, body: TrustMetadata) -> ReleaseView:
+        """Unlist a release; devices that run it get another one at their next contact."""
+        wanted = NewRelease(model=model, version=version, targets=body.metadata)
+        return release_view(publish.revoke(wanted, now=context.clock()))
 
     return router
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Depends, Request
 
 from edgekit.client.wire import DeploymentView, NewRollout, PlanRow, RolloutView
 from fleet_server.api.context import Context
 from fleet_server.api.management import PREFIX
+from fleet_server.services.rollout_schema import rollout_schema
 from fleet_server.services.views import deployment_view, rollout_view
 
 
@@ -23,14 +26,20 @@ def make_router(context: Context) -> APIRouter:
         return rollout_view(record, counts, happenings)
 
     @router.post("")
-    def post_rollout(body: NewRollout) -> RolloutView:
+    def post_rollout(request: Request, body: NewRollout) -> RolloutView:
         """Start a rollout."""
-        return view(rollouts.start(body, now=context.clock()).rollout.id)
+        by = context.admin(request)
+        return view(rollouts.start(body, by=by, now=context.clock()).rollout.id)
 
     @router.post("/plan")
     def post_plan(body: NewRollout) -> list[PlanRow]:
         """Say what a rollout would reach; starts nothing."""
         return rollouts.plan(body, now=context.clock())
+
+    @router.get("/schema")
+    def get_schema() -> dict[str, Any]:
+        """Return the JSON schema of a rollout file."""
+        return rollout_schema()
 
     @router.get("")
     def get_rollouts() -> list[RolloutView]:
@@ -55,7 +64,7 @@ def make_router(context: Context) -> APIRouter:
 
     @router.post("/{rollout_id}/{verb}")
     def post_verb(request: Request, rollout_id: str, verb: str) -> RolloutView:
-        """Pause, resume, promote or abort."""
+        """Pause, resume, promote, approve or abort."""
         by = context.admin(request)
         rollouts.steer(rollout_id, verb, by=by, now=context.clock())
         return view(rollout_id)

@@ -45,6 +45,7 @@ _SECRET = frozenset({"accounts", "tokens", "audit"})
 _CHANGES = {
     "devices": Permission.OPERATE,
     "enrolment-tokens": Permission.OPERATE,
+    "freeze": Permission.OPERATE,
     "rollouts": Permission.OPERATE,
     "fleet": Permission.OPERATE,
     "experiments": Permission.OPERATE,

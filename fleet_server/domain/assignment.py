@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from fleet_server.domain.evidence import Population, Stratum
@@ -30,6 +30,7 @@ class Candidate:
         last_polled_at: UTC; None when it never polled.
         poll_interval_s: What the server told it, seconds.
         baseline_windows: Windows of the same model that it sent lately.
+        labels: What a stage's own selector reads.
     """
 
     device_id: str
@@ -38,6 +39,7 @@ class Candidate:
     last_polled_at: datetime | None
     poll_interval_s: float
     baseline_windows: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def share_of(rollout_id: str, device_id: str) -> float:
@@ -51,7 +53,12 @@ def share_of(rollout_id: str, device_id: str) -> float:
 
 
 def takes_part(
-    stage: Stage, device_id: str, *, rollout_id: str, chosen: frozenset[str] = frozenset()
+    stage: Stage,
+    device_id: str,
+    *,
+    rollout_id: str,
+    chosen: frozenset[str] = frozenset(),
+    holdback: float = 0.0,
 ) -> bool:
     """Say whether a matching device takes part in a stage.
 
@@ -60,10 +67,13 @@ def takes_part(
         device_id: The device.
         rollout_id: Seeds the share.
         chosen: Devices that were chosen by number for this stage and those before it.
+        holdback: Percent of the devices that no stage by percent reaches.
     """
     if device_id in chosen:
         return True
-    return stage.percent is not None and share_of(rollout_id, device_id) < stage.percent / 100
+    if stage.percent is None:
+        return False
+    return share_of(rollout_id, device_id) < min(stage.percent, 100 - holdback) / 100
 
 
 def is_reachable(candidate: Candidate, now: datetime) -> bool:
@@ -75,7 +85,7 @@ def is_reachable(candidate: Candidate, now: datetime) -> bool:
 
 
 def populations(
-    candidates: Iterable[Candidate], now: datetime, *, takes: Callable[[str, Stratum], bool]
+    candidates: Iterable[Candidate], now: datetime, *, takes: Callable[[Candidate], bool]
 ) -> tuple[Population, ...]:
     """Count the reachable devices of each stratum, and those of them for which `takes` is true."""
     reachable: dict[Stratum, int] = defaultdict(int)
@@ -83,7 +93,7 @@ def populations(
     for candidate in candidates:
         if is_reachable(candidate, now):
             reachable[candidate.stratum] += 1
-            taking[candidate.stratum] += takes(candidate.device_id, candidate.stratum)
+            taking[candidate.stratum] += takes(candidate)
     return tuple(
         Population(stratum=stratum, reachable=reachable[stratum], taking_part=taking[stratum])
         for stratum in sorted(reachable)
@@ -109,6 +119,8 @@ def choose_canaries(
     if stage.devices is not None:
         total = stage.devices - len(chosen)
         return chosen | frozenset(_turns(_fresh(ranked, chosen))[: max(0, total)])
+    if stage.selector:
+        return chosen
     picked = set(chosen)
     for stratum, device_ids in ranked.items():
         members = {c.device_id for c in candidates if c.stratum == stratum}

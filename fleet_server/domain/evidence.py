@@ -116,6 +116,7 @@ class LeftOut(StrEnum):
 
     UNHEALTHY_BEFORE = "unhealthy before the swap"
     OTHER_MODEL_CHANGED = "another of its models changed"
+    QUARANTINED = "it is quarantined"
     SHARED_GATEWAY = "it shares a gateway token"
 
 

@@ -2,6 +2,7 @@
 
 Rules, in this order:
 
+- What a person installs on one device stays there, whatever rollouts say.
 - What a device runs because of a rollout that was rolled back or aborted, or what was revoked, has
   to go: it returns to the newest release that it committed before.
 - Else the newest rollout that includes it decides. A rollout that waits (held or paused) keeps
@@ -42,6 +43,8 @@ class DeviceHistory:
         installing: Version of an offer that has not ended; None when there is none.
         committed: Versions that it committed, oldest first; repeats allowed.
         failed: Versions that it rejected, reverted or failed to install, without a retry.
+        pinned: Version that a person installs there; None lets rollouts decide.
+        labels: Its labels.
         strata: Version to the variant, and class of profile, that the device would get of it;
             of the versions that open rollouts bring. A version that is missing does not fit.
     """
@@ -52,6 +55,8 @@ class DeviceHistory:
     installing: str | None = None
     committed: tuple[str, ...] = ()
     failed: frozenset[str] = frozenset()
+    pinned: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
     strata: Mapping[str, Stratum] = field(default_factory=dict)
 
 
@@ -85,6 +90,8 @@ def find_goal(
         rollouts: All rollouts of the model that match the device, in any order.
         releases: State of each version that exists; a version not in it is not offered.
     """
+    if device.pinned is not None:
+        return _pinned(device, device.pinned, releases)
     newest_first = sorted(rollouts, key=lambda r: (r.created_at, r.id), reverse=True)
     undone = _undone_by(device, newest_first)
     if undone is not None:
@@ -93,6 +100,14 @@ def find_goal(
         ahead = _way_forward(device, newest_first, releases)
         return ahead if ahead.version else _way_back(device, newest_first, releases, undone=None)
     return _way_forward(device, newest_first, releases)
+
+
+def _pinned(device: DeviceHistory, version: str, releases: Mapping[str, ReleaseState]) -> Goal:
+    if device.running == version:
+        return Goal()
+    if _may_be_offered(version, device, releases):
+        return Goal(version=version)
+    return Goal(alert=f"{version} is to be installed there, but failed or is not listed")
 
 
 def _undone_by(device: DeviceHistory, newest_first: Sequence[Rollout]) -> Rollout | None:
@@ -126,10 +141,10 @@ def _asks(rollout: Rollout, device: DeviceHistory) -> bool:
     stratum = device.strata.get(rollout.version)
     match rollout.phase:
         case Phase.RUNNING | Phase.FINISHED:
-            return includes(rollout, device.device_id, stratum)
+            return includes(rollout, device.device_id, stratum, device.labels)
         case Phase.HELD | Phase.PAUSED:
             has_it = rollout.version in {device.running, device.installing}
-            return has_it and includes(rollout, device.device_id, stratum)
+            return has_it and includes(rollout, device.device_id, stratum, device.labels)
         case Phase.SCHEDULED | Phase.ROLLED_BACK | Phase.ABORTED:
             return False
 

@@ -90,6 +90,40 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Extended:
+    """The gate cannot say, and the stage gets its time once more."""
+
+    kind: ClassVar[str] = "extended"
+    stage: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """A person lets devices be offered again what failed there.
+
+    Attributes:
+        stage: Index of the stage.
+        by: The person.
+        devices: Their ids, sorted.
+    """
+
+    kind: ClassVar[str] = "retried"
+    stage: int
+    by: str
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """A second person let the stage open."""
+
+    kind: ClassVar[str] = "approved"
+    stage: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolledBack:
     """The gate said FAIL: devices that run the release go back."""
 
@@ -122,6 +156,9 @@ Happening: TypeAlias = (
     | StageJudged
     | Promoted
     | Held
+    | Extended
+    | Approved
+    | Retried
     | Paused
     | Resumed
     | RolledBack

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
 from edgekit.codec import convert
 from edgekit.errors import FormatError, UsageError
+from fleet_server.domain.selector import parse_selector, read_selector
+from fleet_server.domain.timing import MaintenanceWindow, RateLimit, window_problems
 
 MAX_CHOSEN_DEVICES = 1000
 """A stage by number is chosen and stored; larger stages are shares and are computed."""
@@ -36,6 +39,8 @@ class OnInconclusive(StrEnum):
     """What happens to a rollout whose gate cannot say."""
 
     HOLD = "hold"
+    EXTEND = "extend"
+    """The stage's time begins once more; then it holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,8 @@ class Stage:
         devices_per_variant: This many devices of each variant on each class of profile.
         devices: This many devices, spread over variants and sites.
         percent: Share of all matching devices, in (0, 100]; each variant gets at least one.
+        selector: The matching devices that also have these labels, "ring=canary".
+        approval: Opens only after a second person approved it.
         bake_s: Least time in the stage before it can pass, seconds.
         timeout_s: Without enough evidence after this time the stage is inconclusive, seconds.
         min_windows: Windows on the new release that make a device a judged device.
@@ -55,10 +62,16 @@ class Stage:
     devices_per_variant: int | None = None
     devices: int | None = None
     percent: float | None = None
+    selector: str = ""
+    approval: bool = False
     bake_s: float = 1800.0
     timeout_s: float = 86400.0
     min_windows: int = 30
     min_reporting: float = 0.5
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Say whether the stage's own selector matches."""
+        return read_selector(self.selector).matches(labels)
 
     @property
     def first_look_windows(self) -> int:
@@ -102,17 +115,30 @@ class RolloutPolicy:
 
     Attributes:
         stages: At least one, never shrinking.
+        selector: Labels that a device must have, as text or as pairs; empty for every device.
+        not_before: UTC; nothing is offered earlier.
+        windows: Offers are made only while one of these is open; none is always.
+        rate_limit: At most so many new offers in a time. Ways back that use the device's other
+            slot are exempt; those that download are not.
+        holdback: Percent of the devices that stay controls until the rollout is finished.
         gate: Judges every stage.
         on_fail: What FAIL does.
         on_inconclusive: What INCONCLUSIVE does.
         partial: True says that the last stage is not meant to reach every device.
+        confirmation: Each device (or a person for it) must confirm before it downloads.
     """
 
     stages: tuple[Stage, ...]
+    selector: str | dict[str, str] = ""
+    not_before: datetime | None = None
+    windows: tuple[MaintenanceWindow, ...] = ()
+    rate_limit: RateLimit | None = None
+    holdback: float = 0.0
     gate: GatePolicy = GatePolicy()
     on_fail: OnFail = OnFail.ROLL_BACK
     on_inconclusive: OnInconclusive = OnInconclusive.HOLD
     partial: bool = False
+    confirmation: bool = False
 
 
 def parse_policy(mapping: Mapping[str, object], where: str) -> RolloutPolicy:
@@ -147,9 +173,12 @@ def check_policy(policy: RolloutPolicy, where: str) -> None:
 def _refuse_unknown_keys(mapping: Mapping[str, object], where: str) -> None:
     parts: list[tuple[str, object, type]] = [("", mapping, RolloutPolicy)]
     parts.append(("gate.", mapping.get("gate"), GatePolicy))
-    stages = mapping.get("stages")
-    if isinstance(stages, list | tuple):
-        parts += [(f"stages[{i}].", stage, Stage) for i, stage in enumerate(stages)]
+    parts.append(("rate_limit.", mapping.get("rate_limit"), RateLimit))
+    lists: tuple[tuple[str, type], ...] = (("stages", Stage), ("windows", MaintenanceWindow))
+    for name, kind in lists:
+        listed = mapping.get(name)
+        if isinstance(listed, list | tuple):
+            parts += [(f"{name}[{i}].", part, kind) for i, part in enumerate(listed)]
     for prefix, part, kind in parts:
         if not isinstance(part, Mapping):
             continue  # the conversion names the wrong type
@@ -164,6 +193,7 @@ def _refuse_unknown_keys(mapping: Mapping[str, object], where: str) -> None:
 
 
 def _problems(policy: RolloutPolicy) -> Iterator[str]:
+    yield from _selector_problems("selector", policy.selector)
     if not policy.stages:
         yield "stages: at least one is needed"
         return
@@ -173,12 +203,33 @@ def _problems(policy: RolloutPolicy) -> Iterator[str]:
     if policy.stages[-1].percent != 100 and not policy.partial:
         yield "stages: the last one must be 'percent: 100', or say 'partial: true'"
     yield from _gate_problems(policy.gate)
+    yield from _timing_problems(policy)
+
+
+def _timing_problems(policy: RolloutPolicy) -> Iterator[str]:
+    for index, window in enumerate(policy.windows):
+        yield from window_problems(f"windows[{index}]", window)
+    limit = policy.rate_limit
+    if limit is not None and (limit.devices < 1 or not 0 < limit.per_s < float("inf")):
+        yield "rate_limit needs at least one device, and a finite time above 0"
+    if not 0 <= policy.holdback < 100:
+        yield f"holdback must be from 0 to below 100, not {policy.holdback:g}"
+    if policy.not_before is not None and policy.not_before.tzinfo is None:
+        yield "not_before needs a time zone"
+
+
+def _selector_problems(name: str, selector: object) -> Iterator[str]:
+    try:
+        parse_selector(selector)
+    except UsageError as error:
+        yield f"{name}: {error.what}"
 
 
 def _stage_problems(name: str, stage: Stage) -> Iterator[str]:
-    sizes = (stage.devices_per_variant, stage.devices, stage.percent)
+    sizes = (stage.devices_per_variant, stage.devices, stage.percent, stage.selector or None)
     if sum(size is not None for size in sizes) != 1:
-        yield f"{name}: exactly one of devices_per_variant, devices, percent is needed"
+        yield f"{name}: exactly one of devices_per_variant, devices, percent, selector is needed"
+    yield from _selector_problems(f"{name}.selector", stage.selector)
     for field, number in (("devices_per_variant", sizes[0]), ("devices", sizes[1])):
         if number is not None and not 1 <= number <= MAX_CHOSEN_DEVICES:
             yield f"{name}.{field} must be 1 to {MAX_CHOSEN_DEVICES}, not {number}"
@@ -197,7 +248,7 @@ def _stage_problems(name: str, stage: Stage) -> Iterator[str]:
 def _order_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
     for index, (before, after) in enumerate(pairwise(stages), start=1):
         if before.percent is not None and after.percent is None:
-            yield f"stages[{index}]: a stage by number cannot follow a stage by percent"
+            yield f"stages[{index}]: only a stage by percent can follow a stage by percent"
         for field in ("devices_per_variant", "devices", "percent"):
             low, high = getattr(before, field), getattr(after, field)
             if low is not None and high is not None and high < low:

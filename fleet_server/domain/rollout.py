@@ -20,24 +20,22 @@ from enum import StrEnum
 
 from edgekit.verdict import Verdict
 from fleet_server.domain.assignment import Candidate, choose_canaries, takes_part
-from fleet_server.domain.errors import IllegalTransitionError
 from fleet_server.domain.evidence import Evidence, Stratum
 from fleet_server.domain.gate import judge, looks_due
 from fleet_server.domain.happenings import (
-    Aborted,
+    Extended,
     Finished,
     Happening,
     Held,
     Paused,
     Promoted,
-    Resumed,
     RolledBack,
     RolloutStarted,
     StageJudged,
     StageStarted,
 )
 from fleet_server.domain.judgement import Judgement
-from fleet_server.domain.policy import OnFail, RolloutPolicy, Stage, check_policy
+from fleet_server.domain.policy import OnFail, OnInconclusive, RolloutPolicy, Stage, check_policy
 
 
 class Phase(StrEnum):
@@ -51,6 +49,11 @@ class Phase(StrEnum):
     ABORTED = "aborted"
     FINISHED = "finished"
 
+
+MAX_EXTENSIONS = 1
+"""Every further look at the same stage adds to its false alarms: once, then a person decides."""
+
+NO_LABELS: Mapping[str, str] = {}
 
 TERMINAL_PHASES = frozenset({Phase.ROLLED_BACK, Phase.ABORTED, Phase.FINISHED})
 UNDONE_PHASES = frozenset({Phase.ROLLED_BACK, Phase.ABORTED})
@@ -66,6 +69,9 @@ class Rollout:
         model: Name of the model.
         version: The release.
         policy: Stages, gate and reactions; checked when the rollout was made.
+        created_by: Who started it.
+        approvals: Index of a stage, as text, to the second person who approved it.
+        extended: How often the stage's time was extended.
         created_at: UTC; of several rollouts the later is the newer intention.
         not_before: UTC; it starts at the first step from then on. None: at once.
         phase: Where it stands.
@@ -96,6 +102,9 @@ class Rollout:
     passed: Mapping[str, int] = field(default_factory=dict)
     vouched: int = 0
     reopening: bool = False
+    created_by: str = ""
+    approvals: Mapping[str, str] = field(default_factory=dict)
+    extended: int = 0
     changed_at: datetime
 
     @property
@@ -114,9 +123,20 @@ class Rollout:
         waits = self.stage_started_at is None or self.reopening
         return self.phase is Phase.RUNNING and waits
 
+    @property
+    def awaits_approval(self) -> bool:
+        """True when the stage may only open after a second person approved it."""
+        approved = str(self.stage_index) in self.approvals
+        return self.needs_opening and self.stage.approval and not approved
+
     def rung(self, stratum: Stratum) -> int:
-        """Return the stage, from 0, as far as which a stratum may go by its own evidence."""
+        """Return the stage, from 0, as far as which a stratum may go by its own evidence.
+
+        A stage by selector is a ring that may hold none of the stratum: it is not waited for.
+        """
         earned = max(self.passed.get(str(stratum), 0), self.vouched)
+        while earned < self.stage_index and self.policy.stages[earned].selector:
+            earned += 1
         return min(earned, self.stage_index)
 
 
@@ -130,7 +150,7 @@ def new_rollout(
     version: str,
     policy: RolloutPolicy,
     now: datetime,
-    not_before: datetime | None = None,
+    by: str = "",
 ) -> Rollout:
     """Return a scheduled rollout.
 
@@ -145,11 +165,17 @@ def new_rollout(
         policy=policy,
         created_at=now,
         changed_at=now,
-        not_before=not_before,
+        not_before=policy.not_before,
+        created_by=by,
     )
 
 
-def includes(rollout: Rollout, device_id: str, stratum: Stratum | None) -> bool:
+def includes(
+    rollout: Rollout,
+    device_id: str,
+    stratum: Stratum | None,
+    labels: Mapping[str, str] = NO_LABELS,
+) -> bool:
     """Say whether a matching device takes part in the rollout as far as it is open.
 
     While the next stage waits for `open_stage`, the stage before it counts. A stratum goes only
@@ -160,6 +186,7 @@ def includes(rollout: Rollout, device_id: str, stratum: Stratum | None) -> bool:
         rollout: The rollout.
         device_id: The device.
         stratum: Variant that it would get and its class of profile; None when nothing fits it.
+        labels: Its labels, which a stage's own selector reads.
     """
     index = rollout.stage_index - (rollout.stage_started_at is None)
     if rollout.phase is not Phase.FINISHED:
@@ -168,13 +195,21 @@ def includes(rollout: Rollout, device_id: str, stratum: Stratum | None) -> bool:
         index = min(index, rollout.rung(stratum))
     if index < 0:
         return False
-    stage = rollout.policy.stages[index]
-    return takes_part(stage, device_id, rollout_id=rollout.id, chosen=rollout.chosen)
+    policy = rollout.policy
+    if any(s.selector and s.selects(labels) for s in policy.stages[: index + 1]):
+        return True
+    return takes_part(
+        policy.stages[index],
+        device_id,
+        rollout_id=rollout.id,
+        chosen=rollout.chosen,
+        holdback=0.0 if rollout.phase is Phase.FINISHED else policy.holdback,
+    )
 
 
 def open_stage(rollout: Rollout, candidates: Sequence[Candidate], now: datetime) -> Outcome:
     """Choose the devices of a stage that waits, and start its clock; else change nothing."""
-    if not rollout.needs_opening:
+    if not rollout.needs_opening or rollout.awaits_approval:
         return rollout, ()
     strata = sorted({candidate.stratum for candidate in candidates})
     late = tuple(s for s in strata if rollout.rung(s) < rollout.stage_index)
@@ -231,66 +266,6 @@ def step(rollout: Rollout, evidence: Evidence, now: datetime) -> Outcome:
             return rollout, ()
 
 
-def pause(rollout: Rollout, *, by: str, now: datetime, reason: str = "") -> Outcome:
-    """Stop new offers until a person resumes; a paused rollout stays as it is.
-
-    Raises:
-        IllegalTransitionError: It is terminal.
-    """
-    if rollout.phase is Phase.PAUSED:
-        return rollout, ()
-    _refuse_terminal(rollout, "pause")
-    happening = Paused(stage=rollout.stage_index, by=by, reason=reason)
-    return replace(rollout, phase=Phase.PAUSED, changed_at=now), (happening,)
-
-
-def resume(rollout: Rollout, *, by: str, now: datetime) -> Outcome:
-    """Go on with the stage; its timeout and its looks begin anew, its evidence stays.
-
-    Before the first stage opened it is SCHEDULED again, so that `not_before` still holds.
-
-    Raises:
-        IllegalTransitionError: It is neither HELD nor PAUSED nor RUNNING.
-    """
-    if rollout.phase is Phase.RUNNING:
-        return rollout, ()
-    if rollout.phase not in {Phase.HELD, Phase.PAUSED}:
-        raise IllegalTransitionError(rollout.phase, "resume", where=f"rollout {rollout.id}")
-    begun = rollout.stage_index > 0 or rollout.stage_started_at is not None
-    phase = Phase.RUNNING if begun else Phase.SCHEDULED
-    resumed = replace(rollout, phase=phase, resumed_at=now, looks_taken=0, changed_at=now)
-    return resumed, (Resumed(stage=rollout.stage_index, by=by),)
-
-
-def promote(rollout: Rollout, *, by: str, now: datetime) -> Outcome:
-    """End the stage as passed, whatever the gate says: a person answers for it.
-
-    Raises:
-        IllegalTransitionError: It is terminal, not started, or its stage is not open yet.
-    """
-    if rollout.is_terminal or rollout.stage_started_at is None:
-        raise IllegalTransitionError(rollout.phase, "promote", where=f"rollout {rollout.id}")
-    return _next_stage(replace(rollout, vouched=rollout.stage_index + 1), now, by=by)
-
-
-def abort(rollout: Rollout, *, by: str, now: datetime, reason: str = "") -> Outcome:
-    """Stop and go back; an aborted rollout stays as it is.
-
-    Raises:
-        IllegalTransitionError: It is FINISHED or ROLLED_BACK.
-    """
-    if rollout.phase is Phase.ABORTED:
-        return rollout, ()
-    _refuse_terminal(rollout, "abort")
-    happening = Aborted(stage=rollout.stage_index, by=by, reason=reason)
-    return replace(rollout, phase=Phase.ABORTED, changed_at=now), (happening,)
-
-
-def _refuse_terminal(rollout: Rollout, verb: str) -> None:
-    if rollout.is_terminal:
-        raise IllegalTransitionError(rollout.phase, verb, where=f"rollout {rollout.id}")
-
-
 def _start(rollout: Rollout, now: datetime) -> Outcome:
     if rollout.not_before is not None and now < rollout.not_before:
         return rollout, ()
@@ -301,6 +276,8 @@ def _step_running(
     rollout: Rollout, started_at: datetime, evidence: Evidence, now: datetime
 ) -> Outcome:
     gate, stage = rollout.policy.gate, rollout.stage
+    if stage.selector:
+        evidence = _within_ring(evidence)
     if any(str(p.stratum) not in rollout.passed for p in evidence.populations):
         return replace(rollout, reopening=True), ()
     baked = now - started_at >= timedelta(seconds=stage.bake_s)
@@ -318,13 +295,31 @@ def _step_running(
             climbed = _climb(judged, evidence)
             if climbed.reopening:
                 return climbed, told
-            promoted, happenings = _next_stage(climbed, now)
+            promoted, happenings = next_stage(climbed, now)
             return promoted, told + happenings
         case Verdict.INCONCLUSIVE:
-            held = Held(stage=rollout.stage_index, reason=judgement.sentence)
-            return replace(judged, phase=Phase.HELD, changed_at=now), (*told, held)
+            return _wait_longer(judged, judgement, now, told=told)
         case Verdict.PENDING:
             return judged, told if look else ()
+
+
+def _within_ring(evidence: Evidence) -> Evidence:
+    """Wait only for the strata that a stage by selector reaches at all."""
+    reached = tuple(p for p in evidence.populations if p.taking_part)
+    return replace(evidence, populations=reached)
+
+
+def _wait_longer(
+    rollout: Rollout, judgement: Judgement, now: datetime, *, told: tuple[Happening, ...]
+) -> Outcome:
+    index, reason = rollout.stage_index, judgement.sentence
+    extends = rollout.policy.on_inconclusive is OnInconclusive.EXTEND
+    if not extends or rollout.extended >= MAX_EXTENSIONS:
+        held = replace(rollout, phase=Phase.HELD, changed_at=now)
+        return held, (*told, Held(stage=index, reason=reason))
+    count = rollout.extended + 1
+    longer = replace(rollout, resumed_at=now, looks_taken=0, extended=count, changed_at=now)
+    return longer, (*told, Extended(stage=index, reason=reason))
 
 
 def _climb(rollout: Rollout, evidence: Evidence) -> Rollout:
@@ -355,7 +350,8 @@ def _fail(
     return back, (*told, RolledBack(stage=index, reason=reason))
 
 
-def _next_stage(rollout: Rollout, now: datetime, *, by: str = "") -> Outcome:
+def next_stage(rollout: Rollout, now: datetime, *, by: str = "") -> Outcome:
+    """End the stage as passed; `by` is the person who decided, empty for the gate."""
     promoted = Promoted(stage=rollout.stage_index, by=by)
     if rollout.stage_index + 1 == len(rollout.policy.stages):
         finished = replace(rollout, phase=Phase.FINISHED, changed_at=now)
@@ -368,6 +364,7 @@ def _next_stage(rollout: Rollout, now: datetime, *, by: str = "") -> Outcome:
         resumed_at=None,
         looks_taken=0,
         reopening=False,
+        extended=0,
         changed_at=now,
     )
     return widened, (promoted,)

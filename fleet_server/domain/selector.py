@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from edgekit.errors import UsageError
 
@@ -112,6 +113,12 @@ def parse_selector(selector: object) -> Selector:
     if not intersect(found, EVERYTHING):
         raise UsageError(f"nothing can match '{found}'", where="selector")
     return found
+
+
+@lru_cache(maxsize=4096)
+def read_selector(text: str) -> Selector:
+    """Return a selector that was checked before; remembered, because many devices ask."""
+    return parse_selector(text)
 
 
 def intersect(one: Selector, other: Selector) -> bool:

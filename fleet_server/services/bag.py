@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleet_server.services.accounts import AccountService
+from fleet_server.services.admission import AdmissionService
 from fleet_server.services.benchmarks import BenchmarkService
 from fleet_server.services.checkin import CheckInService
 from fleet_server.services.config import Settings
+from fleet_server.services.confirming import ConfirmationService, InstalledService
 from fleet_server.services.deltas import DeltaService
 from fleet_server.services.enrolment import EnrolmentService
 from fleet_server.services.feedback import FeedbackService
 from fleet_server.services.fleet import FleetService
 from fleet_server.services.fleet_plan import PlanCache
+from fleet_server.services.freeze import FreezeService
+from fleet_server.services.inspection import InspectionService
 from fleet_server.services.ports import Blobs, Database, DeltaFiles
 from fleet_server.services.publish import PublishService
 from fleet_server.services.rollouts import RolloutService
@@ -31,10 +35,15 @@ class Services:
     trust: TrustService
     accounts: AccountService
     enrolment: EnrolmentService
+    admission: AdmissionService
+    inspection: InspectionService
+    freeze: FreezeService
     fleet: FleetService
     publish: PublishService
     checkin: CheckInService
     feedback: FeedbackService
+    confirming: ConfirmationService
+    installed: InstalledService
     telemetry: TelemetryService
     rollouts: RolloutService
     benchmarks: BenchmarkService
@@ -61,10 +70,17 @@ def make_services(
         trust=trust,
         accounts=AccountService(database),
         enrolment=EnrolmentService(database, trust),
+        admission=AdmissionService(database),
+        inspection=InspectionService(
+            database, plans, blobs, patience_s=times.patience.total_seconds()
+        ),
+        freeze=FreezeService(database),
         fleet=FleetService(database, plans),
         publish=PublishService(database, trust, blobs),
         checkin=CheckInService(database, plans, poll_interval_s=settings.poll_interval_s),
         feedback=FeedbackService(database),
+        confirming=ConfirmationService(database),
+        installed=InstalledService(database, plans),
         telemetry=TelemetryService(database),
         rollouts=RolloutService(database, plans, times),
         benchmarks=BenchmarkService(database, plans),

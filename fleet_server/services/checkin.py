@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -23,6 +23,8 @@ from fleet_server.services.fleet_plan import (
     history_of,
     rollouts_of,
 )
+from fleet_server.services.gatekeeper import Gatekeeper
+from fleet_server.services.offers import Offer
 from fleet_server.services.ports import Database, Tables
 from fleet_server.services.records import (
     DeploymentRecord,
@@ -42,29 +44,25 @@ class PollAnswer:
 
     Attributes:
         action: Deployment to carry out; None for none.
+        confirm: Deployment that waits for confirmation; None for none.
+        installed: The last deployment that the device kept; None while it is at another.
         cancel: Deployment to give up; None for none.
         attributes_wanted: The device shall report its attributes.
         benchmark: Job for a device that has nothing else to do; None for none.
         token_sha256: Digest of the device's token as of this answer.
+        keeps: The answer holds until something changes; False when time alone may change it.
         version: Number of the latest change that the answer knows.
     """
 
     action: int | None
+    confirm: int | None
+    installed: int | None
     cancel: int | None
     attributes_wanted: bool
     benchmark: int | None
     token_sha256: str
+    keeps: bool
     version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """A bundle that a device shall get, and why."""
-
-    model: str
-    version: str
-    variant: VariantRecord
-    goal: Goal
 
 
 class CheckInService:
@@ -119,6 +117,8 @@ class CheckInService:
         cancelling = next((d for d in deployments if d.cancelling), None)
         waits = cancelling is not None and now - cancelling.deployment.changed_at < self._patience
         free = (current is None or taken_back) and not waits
+        gatekeeper = Gatekeeper(tables, device, deployments, plan, now)
+        offer = next_offer(device, deployments, plan, may_go=gatekeeper) if free else None
         return _Visit(
             stored=stored,
             device=device,
@@ -126,8 +126,10 @@ class CheckInService:
             taken_back=taken_back,
             cancelling=cancelling,
             waits=waits,
-            offer=next_offer(device, deployments, plan) if free else None,
             benchmark=tables.benchmarks.waiting(device_id),
+            installed=last_kept(deployments),
+            withheld=gatekeeper.withheld,
+            offer=offer,
             version=tables.changes.version(),
         )
 
@@ -142,6 +144,8 @@ class _Visit:
     taken_back: bool
     cancelling: DeploymentRecord | None
     waits: bool
+    installed: int | None
+    withheld: bool
     offer: Offer | None
     benchmark: int | None
     version: int
@@ -155,12 +159,16 @@ class _Visit:
     @property
     def answer(self) -> PollAnswer:
         """What the device is told."""
+        waits = self.current is not None and self.current.awaiting
         return PollAnswer(
-            action=self.current.deployment.id if self.current else None,
+            action=self.current.deployment.id if self.current and not waits else None,
+            confirm=self.current.deployment.id if self.current and waits else None,
+            installed=self.installed,
             cancel=self.cancelling.deployment.id if self.cancelling and self.waits else None,
             attributes_wanted=self.device.attributes_wanted,
             benchmark=self.benchmark if self._may_measure else None,
             token_sha256=self.device.token_sha256,
+            keeps=not self.withheld and self.cancelling is None,
             version=self.version,
         )
 
@@ -184,7 +192,7 @@ class _Visit:
             if taken.cancelling:
                 cancelling, waits, offer = taken, True, None
         if offer is not None:
-            current = tables.deployments.add(_offered(self.device.id, offer, now=now))
+            current = tables.deployments.add(_offered(self.device, offer, now=now))
             _log_offer(current)
         tables.changes.record(self.device.id)
         version = tables.changes.version()
@@ -207,15 +215,30 @@ def is_obsolete(
     history = history_of(device, offered.model, deployments, plan)
     if history.running == offered.version:
         return False
+    if plan.frozen or device.state is not DeviceState.ACTIVE:
+        return offered.state is DeploymentState.OFFERED
     rollouts = rollouts_of(plan.rollouts_for(device, offered.model))
     goal = find_goal(history, rollouts, plan.states(offered.model))
     return goal.version != offered.version
 
 
 def next_offer(
-    device: DeviceRecord, deployments: Sequence[DeploymentRecord], plan: FleetPlan
+    device: DeviceRecord,
+    deployments: Sequence[DeploymentRecord],
+    plan: FleetPlan,
+    *,
+    may_go: Callable[[Offer], bool] = bool,
 ) -> Offer | None:
-    """Return the first thing that the device should change; None when all is as it should be."""
+    """Return the first thing that the device should change; None when all is as it should be.
+
+    Args:
+        device: The device.
+        deployments: All of the device, oldest first.
+        plan: What is to be had, and who shall have it.
+        may_go: Says whether an offer may be made now; by default every one may.
+    """
+    if device.state is not DeviceState.ACTIVE or plan.frozen:
+        return None
     for model in plan.models_for(device):
         history = history_of(device, model, deployments, plan)
         goal = find_goal(history, rollouts_of(plan.rollouts_for(device, model)), plan.states(model))
@@ -226,8 +249,24 @@ def next_offer(
             continue
         variant = _variant_for(device, model, goal, deployments, plan)
         if variant is not None and device.running.get(model) != variant.digest:
-            return Offer(model=model, version=goal.version, variant=variant, goal=goal)
+            offer = Offer(
+                model=model,
+                version=goal.version,
+                variant=variant,
+                goal=goal,
+                confirmation=_must_confirm(goal, plan),
+            )
+            if may_go(offer):
+                return offer
     return None
+
+
+def _must_confirm(goal: Goal, plan: FleetPlan) -> bool:
+    """Say whether the device has to confirm; a way back never waits for anybody."""
+    if goal.kind is DeploymentKind.ROLLBACK:
+        return False
+    asked = (r.rollout for r in plan.rollouts if r.rollout.id == goal.rollout_id)
+    return any(rollout.policy.confirmation for rollout in asked)
 
 
 def _variant_for(
@@ -253,11 +292,17 @@ def _take_back(record: DeploymentRecord, *, now: datetime) -> DeploymentRecord:
     return replace(record, deployment=withdrawn, ended_at=now, cancelling=record.retrieved)
 
 
-def _offered(device_id: str, offer: Offer, *, now: datetime) -> DeploymentRecord:
+def last_kept(deployments: Sequence[DeploymentRecord]) -> int | None:
+    """Return the number of the last deployment that a device kept."""
+    kept = [d.deployment.id for d in deployments if d.deployment.state in KEPT_STATES]
+    return kept[-1] if kept else None
+
+
+def _offered(device: DeviceRecord, offer: Offer, *, now: datetime) -> DeploymentRecord:
     return DeploymentRecord(
         deployment=Deployment(
             id=0,
-            device_id=device_id,
+            device_id=device.id,
             rollout_id=offer.goal.rollout_id,
             model=offer.model,
             version=offer.version,
@@ -267,6 +312,7 @@ def _offered(device_id: str, offer: Offer, *, now: datetime) -> DeploymentRecord
             changed_at=now,
         ),
         digest=offer.variant.digest,
+        awaiting=offer.confirmation and device.auto_confirm is None,
     )
 
 

@@ -5,6 +5,7 @@ Reads DATA/server.toml; everything else of a server's folder is found by name be
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -25,6 +26,10 @@ class Settings:
         host: Address to listen on.
         port: TCP port; 0 takes any free one.
         behind_proxy: A proxy that ends TLS stands in front; needed beyond loopback.
+        trusted_proxies: Addresses or networks of that proxy; only their headers are believed.
+        proxy_authority: What the proxy sends as X-Authority beside X-Controller-Id for a device
+            that it has identified by certificate; empty believes no such header.
+        root_path: Where the server stands below its host behind the proxy, such as "/fleet".
         database: SQLAlchemy address; empty is a SQLite file in the server's folder.
         blobs: Bucket for bundles, s3://bucket/prefix; empty is the server's folder.
         blobs_endpoint: Address of an S3-compatible store other than Amazon's.
@@ -40,6 +45,9 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     behind_proxy: bool = False
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    proxy_authority: str = ""
+    root_path: str = ""
     database: str = ""
     blobs: str = ""
     blobs_endpoint: str = ""
@@ -126,5 +134,14 @@ def _check(settings: Settings, *, where: str) -> None:
     for name in positive:
         if not 0 < getattr(settings, name) < float("inf"):
             raise UsageError(f"{name} must be above 0", where=where)
+    for network in settings.trusted_proxies:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError as error:
+            raise UsageError(f"trusted_proxies: {network!r} is no network", where=where) from error
+    if settings.root_path and not settings.root_path.startswith("/"):
+        raise UsageError("root_path must begin with '/'", where=where)
+    if settings.root_path.endswith("/"):
+        raise UsageError("root_path must not end with '/'", where=where)
     if not 0 <= settings.port <= 65535:
         raise UsageError(f"port must be 0 to 65535, not {settings.port}", where=where)

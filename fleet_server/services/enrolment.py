@@ -15,13 +15,13 @@ from fleet_server.services.access import digest_of, new_token
 from fleet_server.services.attributes import check_attributes
 from fleet_server.services.errors import UnknownCallerError
 from fleet_server.services.ports import Database, Tables
-from fleet_server.services.records import DeviceRecord, EnrolmentRecord
+from fleet_server.services.records import DeviceRecord, DeviceState, EnrolmentRecord
 from fleet_server.services.selectors import check_labels
 from fleet_server.services.trust import TrustService
 
 logger = logging.getLogger(__name__)
 
-_DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,256}")
+DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,256}")
 _MAX_LIFE_S = 365 * 86400.0
 
 
@@ -42,6 +42,8 @@ class EnrolmentService:
         if wanted.uses < 1 or not 0 < wanted.life_s <= _MAX_LIFE_S:
             raise UsageError("an enrolment token needs at least one use, and a life up to a year")
         check_labels(wanted.labels)
+        if not all(DEVICE_ID.fullmatch(device_id) for device_id in wanted.device_ids):
+            raise UsageError("a device's name is 1 to 256 letters, digits, '.', '_' and '-'")
         root = self._root()
         token, expires_at = new_token(), now + timedelta(seconds=wanted.life_s)
         with self._database.write() as tables:
@@ -51,6 +53,8 @@ class EnrolmentService:
                     uses_left=wanted.uses,
                     expires_at=expires_at,
                     labels=wanted.labels,
+                    accept=wanted.accept,
+                    device_ids=wanted.device_ids,
                 )
             )
         return EnrolmentToken(
@@ -64,29 +68,33 @@ class EnrolmentService:
         """Make a device known; durable on return.
 
         A device that never polled may enrol again with the same token, because the answer to its
-        first attempt may have been lost.
+        first attempt may have been lost. A token that names the device lets other hardware take
+        its place: it gets a new token, and history, labels and pins stay.
 
         Raises:
             UnknownCallerError: The token is unknown, expired or used up.
             UsageError: The name or an attribute cannot be used.
             ConflictError: There is such a device already.
         """
-        if not _DEVICE_ID.fullmatch(request.device_id):
+        if not DEVICE_ID.fullmatch(request.device_id):
             raise UsageError("a device's name is 1 to 256 letters, digits, '.', '_' and '-'")
         check_attributes(request.attributes)
         root, token = self._root(), new_token()
         with self._database.write() as tables:
-            labels = _use(tables, request, now=now)
+            used = _use(tables, request, now=now)
+            known = tables.devices.get(request.device_id)
             tables.devices.put(
                 DeviceRecord(
                     id=request.device_id,
                     token_sha256=digest_of(token),
                     enrolled_by=digest_of(request.token),
                     enrolled_at=now,
-                    labels=labels,
+                    labels={**used.labels, **(known.labels if known else {})},
                     attributes=request.attributes,
                     profile=request.profile,
                     attributes_wanted=False,
+                    state=DeviceState.ACTIVE if used.accept else DeviceState.PENDING,
+                    pins=known.pins if known else {},
                 )
             )
             tables.changes.record(request.device_id)
@@ -105,17 +113,21 @@ class EnrolmentService:
         return root
 
 
-def _use(tables: Tables, request: EnrolRequest, *, now: datetime) -> dict[str, str]:
-    """Take one use of the token; returns the labels that it gives."""
+def _use(tables: Tables, request: EnrolRequest, *, now: datetime) -> EnrolmentRecord:
+    """Take one use of the token."""
     record = tables.tokens.enrolment(digest_of(request.token))
     known = tables.devices.get(request.device_id)
     if record is None or record.expires_at <= now:
         raise UnknownCallerError("the enrolment token is unknown or expired")
+    if record.device_ids and request.device_id not in record.device_ids:
+        raise UnknownCallerError("the enrolment token is for other devices")
     if known is not None:
-        if known.enrolled_by != record.token_sha256 or known.last_seen_at is not None:
+        again = known.enrolled_by == record.token_sha256 and known.last_seen_at is None
+        if again and known.state is not DeviceState.REVOKED:
+            return record
+        if not record.device_ids:
             raise ConflictError("there is a device of that name", where=request.device_id)
-        return dict(known.labels)
     if record.uses_left < 1:
         raise UnknownCallerError("the enrolment token is used up")
     tables.tokens.put_enrolment(replace(record, uses_left=record.uses_left - 1))
-    return dict(record.labels)
+    return record

@@ -31,3 +31,7 @@ class BusyError(RefusedError):
 
 class SlowError(RefusedError):
     """The caller takes too long."""
+
+
+class TooManyError(RefusedError):
+    """A caller asks or says too much; it shall come again later, or less often."""

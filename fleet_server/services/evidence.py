@@ -24,7 +24,12 @@ from fleet_server.domain.guard_rails import MIN_ERRORS
 from fleet_server.domain.rollout import Rollout
 from fleet_server.services.fleet_plan import FleetPlan, stratum_of
 from fleet_server.services.ports import Tables
-from fleet_server.services.records import DeploymentRecord, DeviceRecord, RolloutRecord
+from fleet_server.services.records import (
+    DeploymentRecord,
+    DeviceRecord,
+    DeviceState,
+    RolloutRecord,
+)
 from fleet_server.services.roster import EvidenceTimes, Roster, candidates_of, make_roster
 
 _Key = tuple[str, str, datetime]
@@ -187,6 +192,10 @@ class _Stage:
 
     def why_left_out(self, found: DeviceEvidence, device: DeviceRecord) -> LeftOut | None:
         """Return why a device is no evidence; None when it is."""
+        if device.gateway:
+            return LeftOut.SHARED_GATEWAY
+        if device.state is not DeviceState.ACTIVE:
+            return LeftOut.QUARANTINED
         before = found.before
         tried = max(1, before.inferences)
         budget = self.rollout.policy.gate.error_rate_budget

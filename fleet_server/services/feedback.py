@@ -6,6 +6,7 @@ Only EdgeKit's own outcome `committed` confirms. A foreign client's success is s
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,13 +16,15 @@ from fleet_server.domain.deployment import (
     DeploymentState,
     apply,
 )
-from fleet_server.services.errors import GoneError, NotFoundError
+from fleet_server.services.errors import GoneError, NotFoundError, TooManyError
 from fleet_server.services.ports import Database, Tables
-from fleet_server.services.records import DeploymentRecord
+from fleet_server.services.records import DeploymentRecord, FeedbackRecord
 
 logger = logging.getLogger(__name__)
 
 PROBATION = "probation"
+MAX_FEEDBACKS = 1000
+MAX_MESSAGES = 50
 _DETAIL_CHARS = 512
 _E = DeploymentEvent
 _OUTCOMES = {
@@ -31,6 +34,7 @@ _OUTCOMES = {
     Outcome.REVERTED: _E.REVERT,
     Outcome.FAILED: _E.FAIL,
 }
+FINAL_EVENTS = frozenset({*_OUTCOMES.values(), _E.REPORT_SUCCESS})
 _PROGRESS = frozenset(
     {
         Execution.PROCEEDING,
@@ -73,7 +77,7 @@ class FeedbackService:
         """
         with self._database.read() as tables:
             record = _own(tables, device_id, action)
-        if not record.is_open:
+        if not record.is_open or record.awaiting:
             raise NotFoundError("there is no such open action", where=str(action))
         return record
 
@@ -89,6 +93,18 @@ class FeedbackService:
                 record = replace(_own(tables, device_id, action), retrieved=True)
                 tables.deployments.put(record)
         return record
+
+    def said(self, action: int, *, limit: int) -> Sequence[FeedbackRecord]:
+        """Return what a device said about an action, newest first.
+
+        Args:
+            action: Its number.
+            limit: 0 for nothing, below 0 or above 100 for 100.
+        """
+        if limit == 0:
+            return ()
+        with self._database.read() as tables:
+            return tables.deployments.said(action, limit=100 if limit < 0 else min(limit, 100))
 
     def installed(self, device_id: str, action: int) -> DeploymentRecord:
         """Return a deployment that the device kept.
@@ -117,7 +133,10 @@ class FeedbackService:
             state = record.deployment.state
             if not record.is_open and state is not DeploymentState.WITHDRAWN:
                 raise GoneError("the action is closed", where=str(action))
+            if record.awaiting:
+                raise NotFoundError("the action waits for confirmation", where=str(action))
             event = event_of(feedback)
+            _keep(tables, record, feedback, final=event in FINAL_EVENTS, now=now)
             if event is None:
                 return record
             after = _after(record, event, feedback, now=now)
@@ -128,7 +147,7 @@ class FeedbackService:
             tables.deployments.put(after)
             if state is not after.deployment.state:
                 tables.changes.record(device_id)
-                _ask_for_attributes(tables, device_id, after)
+                _learn(tables, device_id, after)
         _log(after)
         return after
 
@@ -157,7 +176,7 @@ class FeedbackService:
             record = _own(tables, device_id, action)
             if record.deployment.state is not DeploymentState.WITHDRAWN:
                 return False
-            ends = {Execution.CLOSED, Execution.REJECTED, Execution.CANCELED}
+            ends = {Execution.CLOSED, Execution.REJECTED}
             if record.cancelling and feedback.status.execution in ends:
                 tables.deployments.put(replace(record, cancelling=False))
                 tables.changes.record(device_id)
@@ -196,6 +215,25 @@ def _after(
     )
 
 
+def _keep(
+    tables: Tables, record: DeploymentRecord, feedback: Feedback, *, final: bool, now: datetime
+) -> None:
+    """Keep what was said; a device that never stops talking is stopped, its last word is not."""
+    status, action = feedback.status, record.deployment.id
+    pieces = [
+        line[start : start + _DETAIL_CHARS]
+        for line in status.details
+        for start in range(0, max(1, len(line)), _DETAIL_CHARS)
+    ]
+    if status.code is not None:
+        pieces.append(f"Device reported status code: {status.code}")
+    said = tables.deployments.heard_count(action)
+    if not final and (len(pieces) > MAX_MESSAGES or said >= MAX_FEEDBACKS):
+        raise TooManyError("too much was said about this action", where=str(action))
+    kept = FeedbackRecord(at=now, execution=status.execution.value, messages=tuple(pieces))
+    tables.deployments.heard(action, kept)
+
+
 def _detail(feedback: Feedback) -> str:
     lines = [line for line in feedback.status.details if line.strip()]
     text = " ".join(lines[-1].split()) if lines else ""
@@ -210,10 +248,16 @@ def _make_room(tables: Tables, device_id: str, *, now: datetime) -> None:
             tables.deployments.put(replace(other, deployment=withdrawn, ended_at=now))
 
 
-def _ask_for_attributes(tables: Tables, device_id: str, after: DeploymentRecord) -> None:
-    device = tables.devices.get(device_id)
-    if device is not None and after.deployment.state is DeploymentState.REPORTED:
+def _learn(tables: Tables, device_id: str, after: DeploymentRecord) -> None:
+    """A commit says what runs from now on; after a foreign success attributes may be others."""
+    device, deployment = tables.devices.get(device_id), after.deployment
+    if device is None:
+        return
+    if deployment.state is DeploymentState.REPORTED:
         tables.devices.put(replace(device, attributes_wanted=True))
+    if deployment.state in {DeploymentState.COMMITTED, DeploymentState.UNEXERCISED}:
+        running = {**device.running, deployment.model: after.digest}
+        tables.devices.put(replace(device, running=running))
 
 
 def _log(record: DeploymentRecord) -> None:

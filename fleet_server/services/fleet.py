@@ -128,6 +128,23 @@ class FleetService:
         logger.info("retry allowed", extra={"fields": {"device": device_id}})
         return self.history(device_id)
 
+    def pin(self, device_id: str, model: str, version: str | None) -> DeviceView:
+        """Install one release on one device whatever rollouts say; None lets them decide again.
+
+        Raises:
+            NotFoundError: There is no such device.
+        """
+        with self._database.write() as tables:
+            device = _existing(tables, device_id)
+            pins = {m: v for m, v in device.pins.items() if m != model}
+            if version is not None:
+                pins[model] = version
+            tables.devices.put(replace(device, pins=pins))
+            tables.changes.record(device_id)
+        fields = {"device": device_id, "model": model, "version": version or "as rollouts say"}
+        logger.info("device pinned", extra={"fields": fields})
+        return self.view(device_id)
+
     def seen(self, times: Mapping[str, datetime]) -> None:
         """Store when devices polled last."""
         if times:

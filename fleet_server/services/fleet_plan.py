@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgekit.device import pick_variant
+from edgekit.device import DeviceProfile, pick_variant
 from fleet_server.domain.deployment import FAILED_STATES, DeploymentKind, DeploymentState
 from fleet_server.domain.evidence import Stratum
 from fleet_server.domain.goal import DeviceHistory, ReleaseState
 from fleet_server.domain.rollout import Rollout
+from fleet_server.services.freeze import is_frozen
 from fleet_server.services.ports import Tables
 from fleet_server.services.records import (
     DeploymentRecord,
@@ -33,15 +34,17 @@ class FleetPlan:
         releases: By model and version.
         rollouts: All, oldest first.
         by_digest: Digest of each bundle to the release and variant that it is.
+        frozen: Nothing is offered to anybody.
     """
 
     releases: Mapping[tuple[str, str], ReleaseRecord]
     rollouts: tuple[RolloutRecord, ...]
     by_digest: Mapping[str, tuple[ReleaseRecord, VariantRecord]]
+    frozen: bool = False
 
     def models_for(self, device: DeviceRecord) -> list[str]:
         """Return the models that a rollout would bring to the device, sorted."""
-        return sorted({r.rollout.model for r in self.rollouts_for(device)})
+        return sorted({r.rollout.model for r in self.rollouts_for(device)} | set(device.pins))
 
     def rollouts_for(self, device: DeviceRecord, model: str = "") -> list[RolloutRecord]:
         """Return the rollouts whose selector matches the device, of one model or ("") of all."""
@@ -50,6 +53,10 @@ class FleetPlan:
             for record in self.rollouts
             if model in {"", record.rollout.model} and record.selector.matches(device.labels)
         ]
+
+    def rollout(self, rollout_id: str) -> Rollout | None:
+        """Return a rollout by id."""
+        return next((r.rollout for r in self.rollouts if r.rollout.id == rollout_id), None)
 
     def states(self, model: str) -> dict[str, ReleaseState]:
         """Return the state of each version of a model."""
@@ -63,9 +70,18 @@ class FleetPlan:
     def pick(self, model: str, version: str, device: DeviceRecord) -> VariantRecord | None:
         """Return the variant of a release that fits the device."""
         release = self.releases.get((model, version))
-        if release is None or device.profile is None:
+        profile = device.profile or foreign_profile(device)
+        if release is None or profile is None:
             return None
-        return pick_variant(release.variants, device.profile)
+        return pick_variant(release.variants, profile)
+
+
+def foreign_profile(device: DeviceRecord) -> DeviceProfile | None:
+    """Return what a device runs that cannot say it: the update client that its label names."""
+    client = device.labels.get("client")
+    if not client:
+        return None
+    return DeviceProfile(runtimes={client: "0"}, arch=device.labels.get("arch", ""))
 
 
 class PlanCache:
@@ -79,18 +95,21 @@ class PlanCache:
         version, held = tables.changes.last_for_all(), self._held
         if held is not None and held[0] == version:
             return held[1]
-        plan = make_plan(tables.releases.all(), tables.rollouts.all())
+        plan = make_plan(tables.releases.all(), tables.rollouts.all(), frozen=is_frozen(tables))
         self._held = (version, plan)
         return plan
 
 
-def make_plan(releases: Iterable[ReleaseRecord], rollouts: Sequence[RolloutRecord]) -> FleetPlan:
+def make_plan(
+    releases: Iterable[ReleaseRecord], rollouts: Sequence[RolloutRecord], *, frozen: bool = False
+) -> FleetPlan:
     """Arrange releases and rollouts."""
     listed = list(releases)
     return FleetPlan(
         releases={(r.model, r.version): r for r in listed},
         rollouts=tuple(rollouts),
         by_digest={v.digest: (r, v) for r in listed for v in r.variants},
+        frozen=frozen,
     )
 
 
@@ -125,6 +144,8 @@ def history_of(
             for d in mine
             if d.deployment.state in FAILED_STATES and not d.forgiven
         ),
+        pinned=device.pins.get(model),
+        labels=device.labels,
         strata=_strata(device, model, plan),
     )
 

@@ -8,12 +8,15 @@ from typing import assert_never
 from edgekit import codec
 from fleet_server.domain.happenings import (
     Aborted,
+    Approved,
+    Extended,
     Finished,
     Happening,
     Held,
     Paused,
     Promoted,
     Resumed,
+    Retried,
     RolledBack,
     RolloutStarted,
     StageJudged,
@@ -39,20 +42,26 @@ def recorded(happening: Happening, *, stage: int, at: datetime) -> HappeningReco
     )
 
 
-def sentence(happening: Happening) -> str:  # noqa: C901, PLR0911 (one line a kind)
+def sentence(happening: Happening) -> str:  # noqa: C901, PLR0911, PLR0912 (one line a kind)
     """Return a happening as one sentence."""
     match happening:
         case RolloutStarted():
             return "The rollout started."
         case StageStarted(stage=stage, chosen=chosen, late=late):
             again = f" again, for {', '.join(late)} who came later" if late else ""
-            return f"Stage {stage + 1} is open{again}{_names(chosen)}."
+            return f"Stage {stage + 1} is open{again}{_chosen(chosen)}."
         case StageJudged(judgement=judgement):
             return f"{judgement.verdict.value.capitalize()}: {judgement.sentence}"
         case Promoted(stage=stage, by=by):
             return f"Stage {stage + 1} is passed{_by(by)}."
         case Held(reason=reason):
             return f"Held, a person must look: {reason}"
+        case Extended(reason=reason):
+            return f"The stage gets its time once more: {reason}"
+        case Approved(stage=stage, by=by):
+            return f"Stage {stage + 1} is approved{_by(by)}."
+        case Retried(by=by, devices=devices):
+            return f"Tried again{_by(by)} on {len(devices)} devices{_names(devices)}."
         case Paused(by=by, reason=reason):
             return f"Paused{_by(by)}{_because(reason)}"
         case Resumed(by=by):
@@ -67,11 +76,15 @@ def sentence(happening: Happening) -> str:  # noqa: C901, PLR0911 (one line a ki
             assert_never(happening)
 
 
+def _chosen(ids: tuple[str, ...]) -> str:
+    return f"; chosen{_names(ids)}" if ids else ""
+
+
 def _names(chosen: tuple[str, ...]) -> str:
     if not chosen:
         return ""
     shown = ", ".join(chosen[:10])
-    return f"; chosen: {shown}" + (f" and {len(chosen) - 10} more" if len(chosen) > 10 else "")
+    return f": {shown}" + (f" and {len(chosen) - 10} more" if len(chosen) > 10 else "")
 
 
 def _by(person: str) -> str:

@@ -168,8 +168,16 @@ class Deployments(Protocol):
         """Keep what a device said."""
         ...
 
+    def heard_count(self, action: int) -> int:
+        """Return how often a device spoke about an action."""
+        ...
+
     def said(self, action: int, *, limit: int) -> Sequence[FeedbackRecord]:
         """Return what a device said about an action, newest first."""
+        ...
+
+    def offered_since(self, rollout_id: str, since: datetime) -> int:
+        """Count the offers that a rollout made after a time."""
         ...
 
     def counts(self, rollout_id: str) -> Mapping[str, int]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from edgekit import codec
-from edgekit.bundle import Bundle, open_bundle
+from edgekit.bundle import Bundle, file_digest, open_bundle
 from edgekit.client.wire import NewRelease
+from edgekit.device import Requirements
 from edgekit.errors import ConflictError, FormatError, TrustError, UsageError
 from edgekit.trust import bundle_path
 from edgekit.trust.metadata import Metadata, Targets, load
@@ -23,6 +25,7 @@ from fleet_server.services.trust import TrustService
 logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}\.[A-Za-z0-9]{1,16}")
 
 
 class PublishService:
@@ -103,6 +106,36 @@ class PublishService:
         logger.info("release withdrawn", extra={"fields": {"release": f"{model} {version}"}})
         return self.get(model, version)
 
+    def revoke(self, wanted: NewRelease, *, now: datetime) -> ReleaseRecord:
+        """Unlist a release and have it replaced at the next contact; again changes nothing.
+
+        Args:
+            wanted: The release, and the model's signed metadata without its bundles.
+            now: Current time, UTC.
+
+        Raises:
+            NotFoundError: There is none.
+            FormatError: The metadata still lists the release, or lacks another one.
+            TrustError: The metadata is not signed by the model's key.
+        """
+        where = f"{wanted.model} {wanted.version}"
+        self.get(wanted.model, wanted.version)
+        data = wanted.targets.encode("utf-8", "surrogatepass")
+        listed = set(load(data, Targets, where=where).signed.targets)
+        for release in self.all():
+            if release.model != wanted.model or release.state is ReleaseState.REVOKED:
+                continue
+            gone = not listed & {variant.target for variant in release.variants}
+            if gone != (release.version == wanted.version):
+                what = "lacks another release" if gone else "still lists the release"
+                raise FormatError(f"the metadata {what}", where=f"{wanted.model} {release.version}")
+        with self._database.write() as tables:
+            tables.releases.set_state(wanted.model, wanted.version, ReleaseState.REVOKED)
+            tables.changes.record(None)
+        self._trust.put_model(wanted.model, data, now=now)
+        logger.warning("release revoked", extra={"fields": {"release": where}})
+        return self.get(wanted.model, wanted.version)
+
     def _variants(self, wanted: NewRelease, listed: Metadata[Targets]) -> tuple[VariantRecord, ...]:
         prefix = f"models/{wanted.model}/{wanted.version}/"
         targets = {p: t for p, t in listed.signed.targets.items() if p.startswith(prefix)}
@@ -125,20 +158,25 @@ class PublishService:
         blob = self._blobs.find(sha256)
         if blob is None:
             raise UsageError("is listed but was not uploaded", where=path, todo="upload it first")
-        bundle = open_bundle(blob)
-        manifest = bundle.manifest
-        _check_binding(wanted, path, bundle, custom)
-        if (bundle.size, bundle.sha256) != (length, sha256):
+        file = str((custom or {}).get("file", ""))
+        if file:
+            variant, requires = _foreign(wanted, path, file, custom or {})
+        else:
+            bundle = open_bundle(blob)
+            _check_binding(wanted, path, bundle, custom)
+            variant, requires = bundle.manifest.variant, bundle.manifest.requires
+        if (blob.stat().st_size, file_digest(blob)) != (length, sha256):
             raise TrustError("the blob here is not what was signed", where=path)
         sha1, md5 = _legacy_digests(blob)
         return VariantRecord(
-            variant=manifest.variant,
+            variant=variant,
             digest=sha256,
             sha1=sha1,
             md5=md5,
             size=length,
             target=path,
-            requires=manifest.requires,
+            requires=requires,
+            file=file,
         )
 
 
@@ -157,9 +195,24 @@ def _check_binding(
         )
 
 
+def _foreign(
+    wanted: NewRelease, path: str, file: str, custom: dict[str, Any]
+) -> tuple[str, Requirements]:
+    """Return variant and requirements of a file that is no bundle, as they were signed."""
+    variant = str(custom.get("variant", ""))
+    named = {"model": wanted.model, "version": wanted.version, "variant": variant}
+    if not _FILE.fullmatch(file) or {key: custom.get(key) for key in named} != named:
+        raise FormatError("is listed as another, or under a strange file name", where=path)
+    if path != bundle_path(**named):
+        raise FormatError("is listed under another path", where=path)
+    return variant, codec.convert(custom.get("requires"), Requirements, where=path)
+
+
 def _same(
     known: ReleaseRecord, variants: tuple[VariantRecord, ...], *, where: str
 ) -> ReleaseRecord:
+    if known.state is ReleaseState.REVOKED:
+        raise ConflictError("is revoked", where=where, todo="use a new version")
     if codec.encode(known.variants) != codec.encode(variants):
         raise ConflictError(
             "is published already with other content", where=where, todo="use a new version"

@@ -123,6 +123,8 @@ class VariantRecord:
         size: Bytes.
         target: Path in trust metadata.
         requires: What a device needs to run it.
+        file: Name of the file when it is no bundle but made for a foreign client, such as
+            "update.swu"; empty for a bundle.
     """
 
     variant: str
@@ -132,6 +134,7 @@ class VariantRecord:
     size: int
     target: str
     requires: Requirements
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

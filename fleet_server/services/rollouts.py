@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from edgekit import codec
 from edgekit.client.wire import NewRollout, PlanRow
 from edgekit.device import mismatch
-from edgekit.errors import ConflictError, FormatError, UsageError
+from edgekit.errors import ConflictError
 from fleet_server.domain import rollout as rules
+from fleet_server.domain import steering
 from fleet_server.domain.assignment import (
     Candidate,
     choose_canaries,
     is_reachable,
     takes_part,
 )
+from fleet_server.domain.deployment import FAILED_STATES
 from fleet_server.domain.goal import ReleaseState
+from fleet_server.domain.happenings import Retried
 from fleet_server.domain.policy import parse_policy
 from fleet_server.domain.rollout import Outcome, Rollout
 from fleet_server.domain.selector import intersect, parse_selector
 from fleet_server.services.errors import NotFoundError
 from fleet_server.services.evidence import Gatherer
+from fleet_server.services.fleet import MAX_RETRIES
 from fleet_server.services.fleet_plan import FleetPlan, PlanCache
 from fleet_server.services.narrative import recorded
 from fleet_server.services.ports import Database, Tables
@@ -46,7 +49,7 @@ class RolloutService:
         self._times = times
         self._gatherer = Gatherer(times)
 
-    def start(self, wanted: NewRollout, *, now: datetime) -> RolloutRecord:
+    def start(self, wanted: NewRollout, *, by: str, now: datetime) -> RolloutRecord:
         """Start a rollout; durable on return.
 
         Raises:
@@ -57,7 +60,7 @@ class RolloutService:
         """
         with self._database.write() as tables:
             plan = self._plans.get(tables)
-            record = _new(wanted, plan, now=now)
+            record = _new(wanted, plan, by=by, now=now)
             _refuse_overlap(record, plan)
             tables.rollouts.put(record)
             tables.changes.record(None)
@@ -74,7 +77,7 @@ class RolloutService:
         """
         with self._database.read() as tables:
             plan = self._plans.get(tables)
-            record = _new(wanted, plan, now=now)
+            record = _new(wanted, plan, by="", now=now)
             devices = tables.devices.page(selector=record.selector, after="", limit=None)
             candidates = candidates_of(tables, plan, record, self._times, now=now)
         reached = _reached(record.rollout, candidates, now=now)
@@ -93,23 +96,58 @@ class RolloutService:
             return _existing(tables, rollout_id)
 
     def steer(self, rollout_id: str, verb: str, *, by: str, now: datetime) -> RolloutRecord:
-        """Pause, resume, promote or abort; durable on return.
+        """Pause, resume, promote, approve or abort; durable on return.
 
         Raises:
             NotFoundError: There is no such rollout, or nobody knows the verb.
             IllegalTransitionError: It is not possible now.
         """
         verbs: Mapping[str, Verb] = {
-            "pause": lambda r: rules.pause(r, by=by, now=now),
-            "resume": lambda r: rules.resume(r, by=by, now=now),
-            "promote": lambda r: rules.promote(r, by=by, now=now),
-            "abort": lambda r: rules.abort(r, by=by, now=now),
+            "pause": lambda r: steering.pause(r, by=by, now=now),
+            "resume": lambda r: steering.resume(r, by=by, now=now),
+            "promote": lambda r: steering.promote(r, by=by, now=now),
+            "abort": lambda r: steering.abort(r, by=by, now=now),
+            "approve": lambda r: steering.approve(r, by=by, now=now),
         }
+        if verb == "retry":
+            return self.retry(rollout_id, by=by, now=now)
         if verb not in verbs:
             raise NotFoundError(f"a rollout cannot {verb!r}")
         with self._database.write() as tables:
             record = _existing(tables, rollout_id)
             return _save(tables, record, verbs[verb](record.rollout), now=now)
+
+    def retry(self, rollout_id: str, *, by: str, now: datetime) -> RolloutRecord:
+        """Let every device of a rollout be offered again what failed there; at most twice each.
+
+        Raises:
+            NotFoundError: There is no such rollout.
+            ConflictError: It is over, or nothing failed that may be tried again.
+        """
+        with self._database.write() as tables:
+            record = _existing(tables, rollout_id)
+            if record.rollout.is_terminal:
+                raise ConflictError("is over", where=rollout_id, todo="start a new rollout")
+            mine = tables.deployments.of_rollout(rollout_id)
+            tried = Counter(d.deployment.device_id for d in mine if d.forgiven)
+            again = [
+                d
+                for d in mine
+                if d.deployment.state in FAILED_STATES
+                and not d.forgiven
+                and tried[d.deployment.device_id] < MAX_RETRIES
+            ]
+            if not again:
+                raise ConflictError("nothing failed that may be tried again", where=rollout_id)
+            for deployment in again:
+                tables.deployments.put(replace(deployment, forgiven=True))
+            happening = Retried(
+                stage=record.rollout.stage_index,
+                by=by,
+                devices=tuple(sorted(d.deployment.device_id for d in again)),
+            )
+            tables.changes.record(None)
+            return _save(tables, record, (record.rollout, (happening,)), now=now)
 
     def tick(self, *, now: datetime) -> None:
         """Step every open rollout once; each in a transaction of its own. Rerunning is safe."""
@@ -144,12 +182,16 @@ class RolloutService:
     def _decide(self, tables: Tables, record: RolloutRecord, *, now: datetime) -> Outcome:
         rollout = record.rollout
         plan = self._plans.get(tables)
-        if rollout.needs_opening:
+        if rollout.needs_opening and not rollout.awaits_approval:
             candidates = candidates_of(tables, plan, record, self._times, now=now)
-            if rollout.stage.percent is None and not any(is_reachable(c, now) for c in candidates):
+            if _is_by_number(rollout) and not any(is_reachable(c, now) for c in candidates):
                 return rollout, ()  # a number is chosen once: not before there is somebody
             return rules.open_stage(rollout, candidates, now)
         return rules.step(rollout, self._gatherer.gather(tables, plan, record, now=now), now)
+
+
+def _is_by_number(rollout: Rollout) -> bool:
+    return rollout.stage.percent is None and not rollout.stage.selector
 
 
 def _existing(tables: Tables, rollout_id: str) -> RolloutRecord:
@@ -189,39 +231,25 @@ def _reach(rollout: Rollout) -> tuple[object, ...]:
     )
 
 
-def _new(wanted: NewRollout, plan: FleetPlan, *, now: datetime) -> RolloutRecord:
+def _new(wanted: NewRollout, plan: FleetPlan, *, by: str, now: datetime) -> RolloutRecord:
     where = f"rollout of {wanted.model} {wanted.version}"
     release = plan.releases.get((wanted.model, wanted.version))
     if release is None:
         raise NotFoundError("there is no such release", where=f"{wanted.model} {wanted.version}")
     if release.state is not ReleaseState.LISTED:
         raise ConflictError("the release is withdrawn", where=where)
-    policy: dict[str, Any] = dict(wanted.policy)
-    selector = parse_selector(policy.pop("selector", None))
-    not_before = _time(policy.pop("not_before", None), where=where)
+    policy = parse_policy(wanted.policy, where)
     same = [r for r in plan.rollouts if r.rollout.model == wanted.model]
     same = [r for r in same if r.rollout.version == wanted.version]
     rollout = rules.new_rollout(
         rollout_id=f"{wanted.model}-{wanted.version}-{len(same) + 1}",
         model=wanted.model,
         version=wanted.version,
-        policy=parse_policy(policy, where),
+        policy=policy,
         now=now,
-        not_before=not_before,
+        by=by,
     )
-    return RolloutRecord(rollout=rollout, selector=selector)
-
-
-def _time(text: object, *, where: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        at = codec.convert(text, datetime, where=where)
-    except FormatError as error:
-        raise UsageError(f"not_before: {error.what}", where=where) from error
-    if at.tzinfo is None:
-        raise UsageError("not_before needs a time zone", where=where)
-    return at
+    return RolloutRecord(rollout=rollout, selector=parse_selector(policy.selector))
 
 
 def _refuse_overlap(record: RolloutRecord, plan: FleetPlan) -> None:
@@ -243,12 +271,19 @@ def _reached(
     """Return the devices that each stage would reach if it opened now."""
     chosen: frozenset[str] = frozenset()
     reached = []
-    for stage in rollout.policy.stages:
+    for index, stage in enumerate(rollout.policy.stages):
         chosen = choose_canaries(stage, candidates, rollout_id=rollout.id, now=now, chosen=chosen)
         taking = {
             c.device_id
             for c in candidates
-            if takes_part(stage, c.device_id, rollout_id=rollout.id, chosen=chosen)
+            if any(s.selector and s.selects(c.labels) for s in rollout.policy.stages[: index + 1])
+            or takes_part(
+                stage,
+                c.device_id,
+                rollout_id=rollout.id,
+                chosen=chosen,
+                holdback=rollout.policy.holdback,
+            )
         }
         reached.append(frozenset(taking))
     return reached

@@ -22,7 +22,7 @@ from fleet_server.domain.evidence import Population, Stratum
 from fleet_server.domain.rollout import Rollout, includes
 from fleet_server.services.fleet_plan import FleetPlan, stratum_of
 from fleet_server.services.ports import Tables
-from fleet_server.services.records import RolloutRecord
+from fleet_server.services.records import DeviceState, RolloutRecord
 
 MAX_CONTROLS = 200
 """Controls of one stratum that are read; more say hardly more, and a gate must stay cheap."""
@@ -86,7 +86,9 @@ def candidates_of(
     found = []
     for device in tables.devices.page(selector=record.selector, after="", limit=None):
         variant = plan.pick(rollout.model, rollout.version, device)
-        if variant is None:
+        if variant is None or device.state is not DeviceState.ACTIVE:
+            continue
+        if rollout.model in device.pins:
             continue
         found.append(
             Candidate(
@@ -96,6 +98,7 @@ def candidates_of(
                 last_polled_at=device.last_seen_at,
                 poll_interval_s=times.interval_s,
                 baseline_windows=baselines.get(device.id, 0),
+                labels=device.labels,
             )
         )
     return found
@@ -104,12 +107,12 @@ def candidates_of(
 def make_roster(rollout: Rollout, candidates: Sequence[Candidate], *, now: datetime) -> Roster:
     """Count whom the open stage reaches, and draw its controls."""
 
-    def takes(device_id: str, stratum: Stratum) -> bool:
-        return includes(rollout, device_id, stratum)
+    def takes(candidate: Candidate) -> bool:
+        return includes(rollout, candidate.device_id, candidate.stratum, candidate.labels)
 
     rest: dict[Stratum, list[str]] = defaultdict(list)
     for candidate in candidates:
-        if not takes(candidate.device_id, candidate.stratum):
+        if not takes(candidate):
             rest[candidate.stratum].append(candidate.device_id)
     return Roster(
         made_at=now,

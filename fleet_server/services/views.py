@@ -55,6 +55,9 @@ def device_view(
         running=dict(device.running),
         committed={d.model: d.version for d in kept},
         variants={model: variant.variant for model, variant in known.items()},
+        state=device.state.value,
+        alarm=device.alarm,
+        pins=dict(device.pins),
     )
 
 
@@ -130,6 +133,8 @@ def rollout_view(
         stages=len(rollout.policy.stages),
         started_at=rollout.created_at.isoformat(),
         ended_at=_iso(record.ended_at),
+        waits_for="approval" if rollout.awaits_approval else "",
+        started_by=rollout.created_by,
         counts=dict(counts),
         happenings=tuple(happening_view(h) for h in happenings),
     )

@@ -76,6 +76,14 @@ class SqlDeployments:
         table = schema.deployments
         return self._list(select(table).where(table.c.rollout == rollout_id))
 
+    def offered_since(self, rollout_id: str, since: datetime) -> int:
+        """Count the offers that a rollout made after a time."""
+        table = schema.deployments
+        query = select(func.count()).where(
+            table.c.rollout == rollout_id, table.c.offered_at > since
+        )
+        return int(self._connection.execute(query).scalar_one())
+
     def counts(self, rollout_id: str) -> Mapping[str, int]:
         """Return how many deployments of a rollout are in each state; ways back are not counted."""
         table = schema.deployments
@@ -95,6 +103,12 @@ class SqlDeployments:
             "messages": record.messages,
         }
         self._connection.execute(insert(schema.feedbacks).values(values))
+
+    def heard_count(self, action: int) -> int:
+        """Return how often a device spoke about an action."""
+        table = schema.feedbacks
+        query = select(func.count()).where(table.c.action == action)
+        return int(self._connection.execute(query).scalar_one())
 
     def said(self, action: int, *, limit: int) -> Sequence[FeedbackRecord]:
         """Return what a device said about an action, newest first."""

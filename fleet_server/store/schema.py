@@ -101,6 +101,7 @@ variants = Table(
     Column("size", BIG, nullable=False),
     Column("target", String(512), nullable=False),
     Column("requires", Coded(Requirements), nullable=False),
+    Column("file", String(128), nullable=False),
 )
 
 rollouts = Table(

@@ -282,7 +282,7 @@ class SimulatedDevice:
     ) -> Answer:
         """Send a request below the device's address, or to an absolute one of the server."""
         path = path.removeprefix(self.server.url)
-        where = path if path.startswith("/DEFAULT") else f"{self.path}{path}"
+        where = path if "/DEFAULT/" in path else f"{self.path}{path}"
         data = body if isinstance(body, bytes | None) else codec.encode(body)
         sent = {"Authorization": f"TargetToken {self.token}", **(headers or {})}
         return self.server.ask(method, where, body=data, headers=sent)

@@ -24,33 +24,30 @@ from fleet_server.domain.rollout import (
     UNDONE_PHASES,
     Phase,
     Rollout,
-    abort,
     includes,
     new_rollout,
     open_stage,
-    pause,
-    promote,
-    resume,
     step,
 )
+from fleet_server.domain.steering import abort, pause, promote, resume
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MIN_WINDOWS = 5
 VARIANTS = {f"{variant}{i}": variant for variant in "ab" for i in range(4)}
 DEVICES = st.sampled_from(sorted(VARIANTS))
-TIMES = {"bake_s": 60, "timeout_s": 300, "min_windows": MIN_WINDOWS}
+STAGE = Stage(bake_s=60, timeout_s=300, min_windows=MIN_WINDOWS)
 LISTED = dict.fromkeys(("1.0.0", "1.1.0"), ReleaseState.LISTED)
 
 stages = st.lists(
     st.one_of(
-        st.builds(lambda n: Stage(devices_per_variant=n, **TIMES), st.integers(1, 3)),
-        st.builds(lambda p: Stage(percent=p, **TIMES), st.integers(1, 99)),
+        st.builds(lambda n: replace(STAGE, devices_per_variant=n), st.integers(1, 3)),
+        st.builds(lambda p: replace(STAGE, percent=p), st.integers(1, 99)),
     ),
     max_size=3,
 ).map(
     lambda some: (
         *sorted(some, key=lambda s: (s.percent or 0, s.devices_per_variant or 0)),
-        Stage(percent=100, **TIMES),
+        replace(STAGE, percent=100),
     )
 )
 
@@ -94,15 +91,21 @@ class RolloutMachine(RuleBasedStateMachine):
             for device_id, variant in VARIANTS.items()
         ]
 
+    def role_of(self, device_id: str) -> Role:
+        takes_part = includes(self.rollout, device_id, of(device_id))
+        return Role.CANARY if takes_part else Role.CONTROL
+
     def evidence(self) -> Evidence:
-        def takes(device_id: str, stratum: Stratum) -> bool:
-            return includes(self.rollout, device_id, stratum)
+        def takes(candidate: Candidate) -> bool:
+            return includes(self.rollout, candidate.device_id, candidate.stratum)
 
         devices = tuple(
             DeviceEvidence(
                 device_id=device_id,
                 stratum=Stratum(variant=variant),
-                role=Role.CANARY if takes(device_id, Stratum(variant=variant)) else Role.CONTROL,
+                role=Role.CANARY
+                if includes(self.rollout, device_id, of(device_id))
+                else Role.CONTROL,
                 outcome=self.outcomes.get(device_id),
                 silent=device_id in self.silent,
                 before=worked(10),

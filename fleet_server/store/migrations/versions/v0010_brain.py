@@ -24,6 +24,7 @@ _COLUMNS: dict[str, list[tuple[str, sa.types.TypeEngine[Any], str | None]]] = {
         ("boots", sa.Text(), "[]"),
         ("pins", sa.Text(), "{}"),
     ],
+    "variants": [("file", sa.String(128), "")],
     "deployments": [("awaiting", sa.Boolean(), "0")],
     "enrolment_tokens": [("accept", sa.Boolean(), "1"), ("device_ids", sa.Text(), "[]")],
 }

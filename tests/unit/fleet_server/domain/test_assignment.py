@@ -160,7 +160,7 @@ def test_nobody_can_join() -> None:
 
 def test_populations_count_reachable_devices_by_stratum() -> None:
     fleet = [candidate("a"), candidate("b"), candidate("c", LITERT), candidate("d", ago_s=999)]
-    counted = populations(fleet, NOW, takes=lambda device_id, _: device_id in {"a", "d"})
+    counted = populations(fleet, NOW, takes=lambda candidate: candidate.device_id in {"a", "d"})
     assert [(p.stratum, p.reachable, p.taking_part) for p in counted] == [
         (INT8, 2, 1),
         (LITERT, 1, 0),

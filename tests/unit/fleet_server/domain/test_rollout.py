@@ -7,26 +7,23 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from edgekit.codec import convert, plain
-from edgekit.errors import UsageError
+from edgekit.errors import ConflictError, UsageError
 from fleet_server.domain.assignment import Candidate
 from fleet_server.domain.deployment import DeploymentState
 from fleet_server.domain.errors import IllegalTransitionError
 from fleet_server.domain.evidence import DeviceEvidence, Evidence, Role, Stratum
 from fleet_server.domain.happenings import Happening, StageJudged, StageStarted
-from fleet_server.domain.policy import GatePolicy, OnFail, RolloutPolicy, Stage
+from fleet_server.domain.policy import GatePolicy, OnFail, OnInconclusive, RolloutPolicy, Stage
 from fleet_server.domain.rollout import (
     TERMINAL_PHASES,
     Phase,
     Rollout,
-    abort,
     includes,
     new_rollout,
     open_stage,
-    pause,
-    promote,
-    resume,
     step,
 )
+from fleet_server.domain.steering import abort, approve, pause, promote, resume
 
 Make = Callable[..., DeviceEvidence]
 Gather = Callable[..., Evidence]
@@ -53,9 +50,9 @@ def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def scheduled(policy: RolloutPolicy = POLICY, **said: datetime) -> Rollout:
+def scheduled(policy: RolloutPolicy = POLICY, *, by: str = "eve") -> Rollout:
     return new_rollout(
-        rollout_id="r1", model="digits", version="1.1.0", policy=policy, now=NOW, **said
+        rollout_id="r1", model="digits", version="1.1.0", policy=policy, now=NOW, by=by
     )
 
 
@@ -88,7 +85,7 @@ def test_a_policy_that_cannot_be_carried_out_starts_nothing() -> None:
 
 
 def test_a_rollout_starts_when_its_time_has_come() -> None:
-    waiting = scheduled(not_before=at(60))
+    waiting = scheduled(replace(POLICY, not_before=at(60)))
     assert step(waiting, Evidence(), at(59)) == (waiting, ())
     started, happenings = step(waiting, Evidence(), at(60))
     assert started.phase is Phase.RUNNING
@@ -252,7 +249,7 @@ def test_a_stage_that_is_not_open_cannot_be_promoted() -> None:
 
 
 def test_a_paused_start_still_waits_for_its_time() -> None:
-    paused, _ = pause(scheduled(not_before=at(60)), by="ana", now=at(1))
+    paused, _ = pause(scheduled(replace(POLICY, not_before=at(60))), by="ana", now=at(1))
     resumed, _ = resume(paused, by="ana", now=at(2))
     assert step(resumed, Evidence(), at(3))[0].phase is Phase.SCHEDULED
     assert step(resumed, Evidence(), at(60))[0].phase is Phase.RUNNING
@@ -308,3 +305,56 @@ def test_a_person_vouches_for_every_variant(good: Evidence) -> None:
     promoted, _ = promote(opened(), by="ana", now=at(1))
     wide, _ = open_stage(promoted, FLEET, at(2))
     assert includes(wide, "any", Stratum(variant="never seen"))
+
+
+def test_a_stage_by_selector_reaches_whom_it_names_and_they_stay() -> None:
+    stages = (
+        Stage(selector="ring=canary", bake_s=60, timeout_s=600, min_windows=10),
+        Stage(percent=1, bake_s=60, timeout_s=600, min_windows=10),
+        Stage(percent=100, bake_s=60, timeout_s=600, min_windows=10),
+    )
+    ring = [replace(c, labels={"ring": "canary"}) if c.device_id == "d2" else c for c in FLEET]
+    started, _ = step(scheduled(RolloutPolicy(stages=stages)), Evidence(), NOW)
+    open_, _ = open_stage(started, ring, NOW)
+    taking = [c.device_id for c in ring if includes(open_, c.device_id, c.stratum, c.labels)]
+    assert taking == ["d2"]
+    second, _ = open_stage(promote(open_, by="ana", now=at(1))[0], ring, at(2))
+    assert includes(second, "d2", ring[2].stratum, ring[2].labels)
+
+
+def test_who_started_a_rollout_cannot_approve_it() -> None:
+    stages = (replace(STAGES[0], approval=True), STAGES[1])
+    started, _ = step(scheduled(RolloutPolicy(stages=stages)), Evidence(), NOW)
+    assert started.awaits_approval
+    assert open_stage(started, FLEET, NOW) == (started, ())
+    with pytest.raises(ConflictError, match="somebody else"):
+        approve(started, by="eve", now=at(1))
+    approved, (happening,) = approve(started, by="bob", now=at(1))
+    assert happening.kind == "approved"
+    assert approve(approved, by="bob", now=at(2)) == (approved, ())
+    assert open_stage(approved, FLEET, at(2))[0].stage_started_at == at(2)
+    with pytest.raises(IllegalTransitionError):
+        approve(opened(), by="bob", now=at(1))
+
+
+def test_a_holdback_stays_until_the_rollout_is_finished() -> None:
+    policy = replace(POLICY, holdback=30.0)
+    wide = replace(opened(policy), stage_index=1, passed={"a": 1})
+    ids = [f"device-{i}" for i in range(500)]
+    kept = [d for d in ids if not includes(wide, d, Stratum(variant="a"))]
+    assert 100 < len(kept) < 200
+    finished = replace(wide, phase=Phase.FINISHED)
+    assert all(includes(finished, d, None) for d in ids)
+
+
+def test_an_inconclusive_stage_is_extended_once_and_then_held(
+    canary: Make, gathered: Gather
+) -> None:
+    rollout = opened(replace(POLICY, on_inconclusive=OnInconclusive.EXTEND))
+    nothing = gathered(canary("d1", windows=0, inferences=0, after_ms=None))
+    longer, happenings = step(rollout, nothing, at(600))
+    assert (longer.phase, longer.extended) == (Phase.RUNNING, 1)
+    assert kinds(happenings) == ["stage_judged", "extended"]
+    assert step(longer, nothing, at(1199))[0].phase is Phase.RUNNING
+    held, _ = step(longer, nothing, at(1200))
+    assert held.phase is Phase.HELD

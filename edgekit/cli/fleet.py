@@ -1,0 +1,66 @@
+"""edgekit fleet: what concerns every device at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgekit.cli.options import AsJson, Server, TokenFile, connect
+from edgekit.cli.output import print_json, say, when
+from edgekit.client.device_wire import FreezeView
+
+app = typer.Typer(help="Stop every offer at once; let gateways speak for their devices.")
+Gateway = Annotated[str, typer.Argument(help="Name of the gateway.")]
+
+
+@app.command()
+def freeze(
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    server: Server = "",
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop every offer of the fleet, ways back too, until `unfreeze`."""
+    with connect(server, token_file) as client:
+        _print(client.freeze(reason), as_json=as_json)
+
+
+@app.command()
+def unfreeze(server: Server = "", token_file: TokenFile = None, as_json: AsJson = False) -> None:
+    """Offer again."""
+    with connect(server, token_file) as client:
+        _print(client.unfreeze(), as_json=as_json)
+
+
+@app.command()
+def status(server: Server = "", token_file: TokenFile = None, as_json: AsJson = False) -> None:
+    """Say whether every offer is stopped."""
+    with connect(server, token_file) as client:
+        _print(client.frozen(), as_json=as_json)
+
+
+@app.command("add-gateway")
+def add_gateway(
+    name: Gateway, server: Server = "", token_file: TokenFile = None, as_json: AsJson = False
+) -> None:
+    """Print a token with which a gateway speaks for the devices behind it; shown once."""
+    with connect(server, token_file) as client:
+        made = client.add_gateway(name)
+    return print_json(made) if as_json else say(made.token)
+
+
+@app.command("drop-gateway")
+def drop_gateway(name: Gateway, server: Server = "", token_file: TokenFile = None) -> None:
+    """Make a gateway's tokens worthless."""
+    with connect(server, token_file) as client:
+        client.drop_gateway(name)
+    say(f"{name}: speaks for nobody")
+
+
+def _print(view: FreezeView, *, as_json: bool) -> None:
+    if as_json:
+        return print_json(view)
+    reason = f": {view.reason}" if view.reason else ""
+    since = f" since {when(view.at)} by {view.by}{reason}" if view.frozen else ""
+    return say(f"{'frozen' if view.frozen else 'not frozen'}{since}")

@@ -1,0 +1,55 @@
+"""The switch that stops every offer of the fleet at once."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from edgekit import codec
+from edgekit.client.device_wire import FreezeView
+from fleet_server.services.ports import Database, Tables
+from fleet_server.services.records import FlagRecord
+
+logger = logging.getLogger(__name__)
+
+FLAG = "frozen"
+
+
+class FreezeService:
+    """Freezes and unfreezes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self) -> FreezeView:
+        """Return whether offers are stopped, since when and by whom."""
+        with self._database.read() as tables:
+            return _view(tables.flags.get(FLAG))
+
+    def put(self, wanted: FreezeView, *, by: str, now: datetime) -> FreezeView:
+        """Stop every offer, or offer again; durable on return, in force within a second."""
+        value = codec.encode({"frozen": wanted.frozen, "reason": wanted.reason}).decode()
+        record = FlagRecord(name=FLAG, value=value, by=by, at=now)
+        with self._database.write() as tables:
+            tables.flags.put(record)
+            tables.changes.record(None)
+        fields = {"frozen": wanted.frozen, "by": by, "reason": wanted.reason}
+        logger.warning("fleet freeze", extra={"fields": fields})
+        return _view(record)
+
+
+def is_frozen(tables: Tables) -> bool:
+    """Say whether every offer is stopped."""
+    return _view(tables.flags.get(FLAG)).frozen
+
+
+def _view(record: FlagRecord | None) -> FreezeView:
+    if record is None:
+        return FreezeView(frozen=False)
+    said = codec.decode(record.value, dict[str, object], where="flag")
+    return FreezeView(
+        frozen=said.get("frozen") is True,
+        reason=str(said.get("reason", "")),
+        by=record.by,
+        at=record.at.isoformat(),
+    )
