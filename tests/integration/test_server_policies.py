@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
@@ -11,6 +9,7 @@ from functools import partial
 import pytest
 
 from edgekit.client.http import FleetClient
+from edgekit.client.people import NewAccount, NewToken
 from edgekit.client.publishing import revoke
 from edgekit.errors import ConflictError
 from tests.integration.server_fleet import (
@@ -99,16 +98,10 @@ def test_a_second_person_opens_the_stage(server: Server, engineer: Engineer) -> 
 
 
 def second_person(server: Server) -> FleetClient:
-    digest = hashlib.sha256(b"bobs-token").hexdigest()
-    with sqlite3.connect(server.data / "fleet.sqlite") as database:
-        columns = [row[1] for row in database.execute("PRAGMA table_info(admin_tokens)")]
-        row = database.execute("SELECT * FROM admin_tokens").fetchone()
-        bob = {**dict(zip(columns, row, strict=True)), "token_sha256": digest, "name": "bob"}
-        marks = ",".join("?" for _ in bob)
-        database.execute(
-            f"INSERT INTO admin_tokens ({','.join(bob)}) VALUES ({marks})", list(bob.values())
-        )
-    return FleetClient(server.url, "bobs-token")
+    with server.client() as client:
+        client.create_account(NewAccount(name="bob", role="operator"))
+        made = client.create_token(NewToken(account="bob", role="operator"))
+    return FleetClient(server.url, made.token)
 
 
 def test_a_ring_by_selector_goes_first(server: Server, engineer: Engineer) -> None:
