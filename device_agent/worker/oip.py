@@ -76,9 +76,7 @@ class Request:
     binary: frozenset[str]
 
 
-def parse_request(
-    body: bytes | bytearray, header_length: int | None, manifest: Manifest
-) -> Request:
+def parse_request(body: bytes, header_length: int | None, manifest: Manifest) -> Request:
     """Read a request.
 
     Args:

@@ -137,6 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     server: InferenceServer  # type: ignore[assignment]
     fields: dict[str, str]
+    raw_requestline: bytes
 
     def parse_request(self) -> bool:
         """Read request line and headers; the parent's way through email takes ten times as long."""
