@@ -30,6 +30,7 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 _TYPES = {"bool": "BOOL", "float16": "FP16", "float32": "FP32", "float64": "FP64"}
 _DTYPES = {name: dtype for dtype, name in _TYPES.items()}
 _FIRST_READ = 60.0
+_SEND_BUFFER_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,8 +169,12 @@ class _Worker:
         line = self._take()
         try:
             head = _head(line.input, array)
-            headers = {HEADER_LENGTH: str(len(head))}
-            line.http.request("POST", f"{self._path}/infer", head + array.tobytes(), headers)
+            headers = {
+                HEADER_LENGTH: str(len(head)),
+                "Content-Length": str(len(head) + array.nbytes),
+            }
+            parts = (head, array.data.cast("B")) if array.nbytes else (head,)
+            line.http.request("POST", f"{self._path}/infer", parts, headers)
             response = line.http.getresponse()
             data, length = response.read(), response.getheader(HEADER_LENGTH)
         except BaseException:
@@ -239,6 +244,7 @@ def _connected(folder: Path) -> socket.socket:
     end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         end.settimeout(_FIRST_READ)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         end.connect(f"/proc/self/fd/{handle}/infer.sock")
     except OSError:
         end.close()

@@ -92,7 +92,7 @@ def parse_request(body: bytes, header_length: int | None, manifest: Manifest) ->
     if not 0 <= end <= len(body):
         raise FormatError("the header is longer than the body", where=HEADER_LENGTH)
     request = codec.decode(body[:end], InferRequest, where="request")
-    given = _tensors(request.inputs, body[end:])
+    given = _tensors(request.inputs, memoryview(body)[end:])
     binary = _binary_outputs(request, manifest)
     if manifest.preprocessing is not None and set(given) == {RAW_INPUT}:
         raw = given[RAW_INPUT]
@@ -166,7 +166,7 @@ def _described(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": _NAMES.get(spec.dtype, "BYTES"), "shape": shape}
 
 
-def _tensors(inputs: tuple[InferTensor, ...], blobs: bytes) -> dict[str, Tensor]:
+def _tensors(inputs: tuple[InferTensor, ...], blobs: memoryview) -> dict[str, Tensor]:
     given: dict[str, Tensor] = {}
     offset = 0
     for one in inputs:
@@ -179,7 +179,7 @@ def _tensors(inputs: tuple[InferTensor, ...], blobs: bytes) -> dict[str, Tensor]
     return given
 
 
-def _array(one: InferTensor, blob: bytes | None) -> Tensor:
+def _array(one: InferTensor, blob: memoryview | None) -> Tensor:
     if one.datatype == "BYTES" and blob is not None:
         return _encoded(one, blob)
     dtype = _TYPES.get(one.datatype)
@@ -198,13 +198,13 @@ def _array(one: InferTensor, blob: bytes | None) -> Tensor:
     return shaped
 
 
-def _encoded(one: InferTensor, blob: bytes) -> Tensor:
+def _encoded(one: InferTensor, blob: memoryview) -> Tensor:
     """Read one BYTES element: four bytes of length, little-endian, then that many."""
     size = int.from_bytes(blob[:4], "little")
     if one.name != RAW_INPUT or len(blob) != 4 + size or np.prod(one.shape, dtype=int) != 1:
         raise DataError("BYTES is for one encoded image", where=f"input {one.name}")
     element: Tensor = np.empty((), object)
-    element[()] = blob[4:]
+    element[()] = bytes(blob[4:])
     return element
 
 
