@@ -122,6 +122,20 @@ def _capture_module(
     )
 
 
+def trace(source: ModuleSource, inputs: tuple[TensorSpec, ...]) -> Any:  # noqa: ANN401 (torch)
+    """Return what torch exports of a module, without a real sample: its inputs are zeros.
+
+    Raises:
+        SourceError: torch cannot capture it whole.
+    """
+    zeros = [
+        np.zeros([size if isinstance(size, int) else 2 for size in spec.shape], spec.dtype)
+        for spec in inputs
+    ]
+    _forward(source, zeros)
+    return _export(source, inputs, zeros, {})
+
+
 def _forward(source: ModuleSource, tensors: Sequence[Tensor]) -> list[Tensor]:
     torch = need("torch")
     try:

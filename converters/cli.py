@@ -1,4 +1,4 @@
-"""The commands `edgekit convert`, `package` and `inspect`: parse, one call, print.
+"""The commands convert, preflight, package, diff and inspect: parse, one call, print.
 
 Importing this module is cheap: the libraries that convert are imported when a command runs.
 """
@@ -86,6 +86,37 @@ def convert(
     typer.echo(codec.encode(report)) if as_json else show.print_report(report, out)
 
 
+def preflight(
+    source: Annotated[str, typer.Argument(help="package.module:function, .onnx or .pt2")],
+    *,
+    profile: Annotated[list[str], typer.Option(help="Kind of device, or a YAML file; repeatable")],
+    weights: Annotated[Path | None, typer.Option(help="state_dict for the module")] = None,
+    input_: Annotated[
+        list[str] | None, typer.Option("--input", help="name=1x3x224x224:float32, one for each")
+    ] = None,
+    preprocessing: Annotated[str, typer.Option(help="JSON or YAML file, or JSON in place")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON")] = False,
+) -> None:
+    """Say before any conversion what of a model will not run where; exit 1 if anything."""
+    from converters import plan as p
+    from converters import show
+
+    asked = p.ConversionPlan(
+        source=source,
+        model="preflight",
+        version="0",
+        variants=("none",),
+        evaluation=Path(),
+        out=Path(),
+        weights=weights,
+        inputs=tuple(p.parse_input(text) for text in input_ or ()),
+        preprocessing=p.read_preprocessing(preprocessing) if preprocessing else None,
+    )
+    found = show.preflight_quietly(asked, profile)
+    typer.echo(codec.encode(found)) if as_json else show.print_findings(found, profile)
+    raise typer.Exit(1 if found else 0)
+
+
 def package(
     model_file: Annotated[Path, typer.Argument(help="A .onnx or .tflite file")],
     *,
@@ -129,6 +160,20 @@ def package(
     )
     report = show.package_with_progress(given, reference)
     typer.echo(codec.encode(report)) if as_json else show.print_report(report, out)
+
+
+def diff(
+    first: Annotated[Path, typer.Argument(help="A .bundle file")],
+    second: Annotated[Path, typer.Argument(help="Another")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the changes as JSON")] = False,
+) -> None:
+    """Show what differs between two bundles, answers included; exit 1 if anything."""
+    from converters import show
+    from converters.difference import differences
+
+    changes = differences(first, second)
+    typer.echo(codec.encode(changes)) if as_json else show.print_changes(changes)
+    raise typer.Exit(1 if changes else 0)
 
 
 def inspect(

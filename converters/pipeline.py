@@ -14,6 +14,8 @@ from pathlib import Path
 from converters.ladder import Climbed, climb
 from converters.measure import latencies
 from converters.package import deliver, work_folder
+from converters.page import PAGE, html_page
+from converters.pictures import flips_of
 from converters.plan import ConversionPlan
 from converters.quantize import FP32
 from converters.report import (
@@ -69,6 +71,11 @@ def convert(plan: ConversionPlan, watch: Watch = lambda *_: None) -> ConversionR
             rejected=tuple(m.name for m in made if m not in kept),
         )
         (work / FINISHED / REPORT).write_bytes(codec.encode(report) + b"\n")
+        flips = {
+            m.name: flips_of(prepared.reference, m.climbed.checked.answers, plan.labels)
+            for m in kept
+        }
+        (work / FINISHED / PAGE).write_text(html_page(report, flips), encoding="utf-8")
         deliver(work / FINISHED, plan.out)
     return report
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,9 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from converters.difference import Change
 from converters.given import package_given
 from converters.pipeline import convert
 from converters.plan import ConversionPlan
+from converters.preflight import Finding, preflight
+from converters.profiles import read_profile
 from converters.quiet import quiet_process
 from converters.report import Attempt, ConversionReport
 from converters.steps import Step, Watch
@@ -50,6 +53,40 @@ def package_with_progress(plan: ConversionPlan, reference: str) -> ConversionRep
         os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as stream,
     ):
         return package_given(plan, reference, _Lines(Console(file=stream)))
+
+
+def preflight_quietly(plan: ConversionPlan, profiles: Sequence[str]) -> list[Finding]:
+    """Look a source over for some kinds of devices, with the libraries kept quiet."""
+    wanted = [read_profile(name) for name in profiles]
+    with quiet_process():
+        return preflight(plan, wanted)
+
+
+def print_findings(found: Sequence[Finding], profiles: Sequence[str]) -> None:
+    """Print one line for each thing that will not run, as compilers do: file:line first."""
+    console = _console()
+    for finding in found:
+        target = f" ({finding.target})" if finding.target else ""
+        where = f"{finding.where}: " if finding.where else ""
+        console.print(f"{where}{finding.profile}{target}: {finding.what}", soft_wrap=True)
+    for name in profiles:
+        if not any(f.profile == read_profile(name).name for f in found):
+            note = " (unmeasured)" if read_profile(name).unmeasured else ""
+            console.print(f"{name}{note}: nothing stands in the way")
+
+
+def print_changes(changes: Sequence[Change]) -> None:
+    """Print one line a field that differs."""
+    console = _console()
+    if not changes:
+        console.print("nothing differs")
+        return
+    table = Table(box=box.SIMPLE)
+    for column in ("field", "before", "after"):
+        table.add_column(column, overflow="fold")
+    for change in changes:
+        table.add_row(change.field, change.before, change.after)
+    console.print(table)
 
 
 def print_report(report: ConversionReport, out: Path) -> None:

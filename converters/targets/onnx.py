@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,11 @@ class OnnxTarget:
         _strip(model)
         out.write_bytes(model.SerializeToString(deterministic=True))
 
+    def lowers(self, operator: Any) -> bool:  # noqa: ANN401 (torch)
+        """Say whether torch's exporter knows an operator of torch."""
+        with quiet_python():
+            return bool(_registry().is_registered(operator))
+
     def quantize(
         self,
         model: Path,
@@ -82,6 +88,13 @@ class OnnxTarget:
         """Return the oldest ONNX Runtime that reads the file's opset and version."""
         del rung
         return onnx_runtimes(model)
+
+
+@functools.cache
+def _registry() -> Any:  # noqa: ANN401 (torch)
+    """Return what torch's exporter knows; there is no public way to ask."""
+    module = need("torch.onnx._internal.exporter._registration")
+    return module.ONNXRegistry.from_torchlib()
 
 
 def onnx_runtimes(model: Path) -> tuple[RuntimeRange, ...]:

@@ -82,6 +82,11 @@ class TfliteTarget:
         # Written from here: the library's own writer ends the whole program on a full disk.
         out.write_bytes(content)
 
+    def lowers(self, operator: Any) -> bool:  # noqa: ANN401 (torch)
+        """Say whether litert-torch knows an operator of torch."""
+        with quiet_python():
+            return need("litert_torch.backend.lowerings").lookup(operator) is not None
+
     def quantize(
         self,
         model: Path,

@@ -110,7 +110,7 @@ def test_the_folder_holds_the_bundles_and_the_report(
     plan: ConversionPlan, report: ConversionReport
 ):
     names = {path.name for path in plan.out.iterdir()}
-    assert names == {"report.json", *(v.bundle for v in report.variants)}
+    assert names == {"report.json", "report.html", *(v.bundle for v in report.variants)}
     told = json.loads((plan.out / "report.json").read_text())
     assert told["source"]["accuracy"] == report.source.accuracy
     assert [path.name for path in plan.out.parent.glob(".out-*")] == []

@@ -56,7 +56,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words += ["--preprocessing", '{"height": 8, "width": 8, "scale": 0.0625}']
     words += ["--evaluation", str(folder / "held-out.npz"), "--out", str(folder / "out")]
     words += ["--calibration", str(folder / "calibration.npz")]
-    words += ["--target", "tflite-fp32,tflite-int8", "--allow-slower"]
+    words += ["--target", ",".join(VARIANTS), "--allow-slower"]
     done = subprocess.run(
         words, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=200
     )

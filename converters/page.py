@@ -1,0 +1,162 @@
+"""One conversion as one self-contained HTML page: no script, nothing fetched, light and dark.
+
+Pure: values in, text out.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from converters.report import Attempt, ConversionReport, VariantReport
+
+PAGE = "report.html"
+_WIDTH = 560
+_STYLE = """
+:root { color-scheme: light dark; --line: #8886; --ours: #2a7; --bad: #c43; --soft: #8882; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; }
+table { border-collapse: collapse; } td, th { padding: .25rem .8rem; text-align: right; }
+td:first-child, th:first-child { text-align: left; } tr + tr { border-top: 1px solid var(--line); }
+th { border-bottom: 2px solid var(--line); } code { font-size: .9em; overflow-wrap: anywhere; }
+.pass { color: var(--ours); } .fail { color: var(--bad); } figure { display: inline-block;
+margin: .5rem; text-align: center; } figure img { width: 96px; height: 96px; object-fit: contain;
+image-rendering: pixelated; background: var(--soft); }
+svg text { fill: currentColor; font-size: 12px; }
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip:
+    """A held-out sample to which a variant gives another answer than the source.
+
+    Attributes:
+        index: Of the sample.
+        source: The source's answer.
+        variant: The variant's.
+        truth: What is true; empty where it is not known.
+        png: The picture; empty where a sample is none.
+    """
+
+    index: int
+    source: str
+    variant: str
+    truth: str
+    png: bytes
+
+
+def html_page(report: ConversionReport, flips: Mapping[str, Sequence[Flip]]) -> str:
+    """Return the page."""
+    title = escape(f"{report.model} {report.version}")
+    source = report.source
+    accuracy = "" if source.accuracy is None else f", {source.metric} {source.accuracy:.4g}"
+    body = [
+        f"<h1>{title}</h1>",
+        f"<p>Source <code>{escape(source.name)}</code>{accuracy} on {source.samples} held-out "
+        f"samples. Format of this report: {report.format_version}.</p>",
+        *(f"<p class=fail>{escape(note)}</p>" for note in report.notes),
+        *(f"<p class=fail>Left out: {escape(name)}</p>" for name in report.rejected),
+        _table(report.variants),
+        "<h2>Latency here</h2><p>Median with its 95 % interval, the variants taking turns; the "
+        "small line is a bound of the 90th percentile.</p>",
+        _latency(report.variants),
+        "<h2>Loss of accuracy</h2><p>Paired with the source on the same samples, with the 95 % "
+        "interval; positive is worse.</p>",
+        _losses(report.variants),
+        *(_flips(name, found) for name, found in flips.items()),
+    ]
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
+        f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>"
+        f"<body>{''.join(body)}</body></html>\n"
+    )
+
+
+def _table(variants: Sequence[VariantReport]) -> str:
+    head = ("variant", "KiB", "accuracy", "worst difference", "SQNR dB", "agrees", "made by")
+    rows = [
+        (
+            escape(v.variant),
+            f"{v.model_bytes / 1024:.1f}",
+            "-" if v.accuracy is None else f"{v.accuracy:.4g}",
+            f"{v.max_abs_diff:.3g}",
+            f"{v.sqnr_db:.1f}",
+            f"{v.agreement:.2%}",
+            escape(v.attempts[-1].rung if v.attempts else "-"),
+        )
+        for v in variants
+    ]
+    cells = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in row)}</tr>" for row in rows)
+    return f"<table><tr>{''.join(f'<th>{h}</th>' for h in head)}</tr>{cells}</table>"
+
+
+def _latency(variants: Sequence[VariantReport]) -> str:
+    most = max((v.p90_ms or v.median_high_ms for v in variants), default=1.0) * 1.05
+    rows = []
+    for index, v in enumerate(variants):
+        y = 14 + 28 * index
+        rows.append(_span(y, 0, v.median_ms, most, thick=10))
+        rows.append(_span(y, v.median_low_ms, v.median_high_ms, most, thick=3, dark=True))
+        if v.p90_ms is not None:
+            rows.append(_span(y, v.p90_ms * 0.998, v.p90_ms, most, thick=16, dark=True))
+        rows.append(_text(y, v.variant, f"{v.median_ms:.3f} ms"))
+    return _svg(rows, len(variants))
+
+
+def _losses(variants: Sequence[VariantReport]) -> str:
+    told = [(v.variant, a) for v in variants for a in v.attempts if a.drop is not None]
+    ends = [end for _, a in told for end in (a.low or 0.0, a.high or 0.0)]
+    low, high = min([0.0, *ends]), max([0.001, *ends])
+    rows = []
+    for index, (name, a) in enumerate(told):
+        y = 14 + 28 * index
+        rows.append(_span(y, (a.low or 0.0) - low, (a.high or 0.0) - low, high - low, thick=4))
+        middle = (a.drop or 0.0) - low
+        rows.append(_span(y, middle - (high - low) / 250, middle, high - low, thick=14, dark=True))
+        rows.append(_text(y, f"{name}, {a.rung}", _verdict(a)))
+    zero = 160 + (_WIDTH - 160) * -low / (high - low)
+    rows.append(f"<line x1={zero:.1f} x2={zero:.1f} y1=0 y2={28 * len(told)} stroke=gray />")
+    return _svg(rows, len(told))
+
+
+def _verdict(attempt: Attempt) -> str:
+    return f"{attempt.drop:.2f} {'' if attempt.verdict == 'pending' else attempt.verdict}"
+
+
+def _flips(name: str, found: Sequence[Flip]) -> str:
+    if not found:
+        return ""
+    figures = "".join(
+        f"<figure>{_image(f)}<figcaption>#{f.index}: {escape(f.source)} &rarr; {escape(f.variant)}"
+        f"{f'<br>true: {escape(f.truth)}' if f.truth else ''}</figcaption></figure>"
+        for f in found
+    )
+    return f"<h2>Answers that flipped: {escape(name)}</h2>{figures}"
+
+
+def _image(flip: Flip) -> str:
+    if not flip.png:
+        return ""
+    data = base64.b64encode(flip.png).decode()
+    return f"<img alt='sample {flip.index}' src='data:image/png;base64,{data}'>"
+
+
+def _span(y: int, start: float, end: float, most: float, *, thick: int, dark: bool = False) -> str:
+    scale = (_WIDTH - 160) / most
+    colour = "currentColor" if dark else "var(--ours)"
+    return (
+        f"<rect x={160 + start * scale:.1f} y={y - thick / 2:.1f} height={thick} "
+        f"width={max(1.0, (end - start) * scale):.1f} fill='{colour}' />"
+    )
+
+
+def _text(y: int, left: str, right: str) -> str:
+    return (
+        f"<text x=0 y={y + 4}>{escape(left[:26])}</text>"
+        f"<text x={_WIDTH + 8} y={y + 4}>{escape(right)}</text>"
+    )
+
+
+def _svg(rows: Sequence[str], count: int) -> str:
+    return f"<svg width={_WIDTH + 180} height={28 * max(1, count)} role=img>{''.join(rows)}</svg>"
