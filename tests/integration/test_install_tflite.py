@@ -31,6 +31,9 @@ print(json.dumps({"runtimes": available_runtimes(), "ran": session.runtime, "lar
 """
 
 
+VARIANTS = ("tflite-fp32", "tflite-int8")
+
+
 @pytest.fixture(scope="module")
 def tflite_python() -> Path:
     """Install the requirements of the extra; EdgeKit itself is run from the checkout."""
@@ -64,7 +67,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-@pytest.mark.parametrize("variant", ["tflite-fp32", "tflite-int8"])
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_the_old_runtime_reproduces_the_golden_samples(
     tflite_python: Path, bundles: Path, variant: str
 ):
