@@ -31,12 +31,17 @@ from edgekit.trust.metadata import (
 from edgekit.trust.online import OnlineKeys, OnlineRepository
 
 
-def flip_a_bit(data: Path, sha256: str) -> None:
-    """Change one bit in the middle of a published bundle."""
+def alter_bundle(data: Path, sha256: str) -> None:
+    """Change one bit in the middle of a published bundle, and drop the deltas that lead to it.
+
+    Do it while the server is stopped: a delta that was made before still gives the true bundle.
+    """
     path = _blob(data, sha256)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
+    for delta in (data / "blobs" / "deltas").glob(f"*-{sha256}"):
+        delta.unlink()
 
 
 @contextmanager

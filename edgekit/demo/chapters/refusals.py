@@ -49,8 +49,11 @@ def tampered_bundle(scene: Scene) -> None:
     scene.chapter("7a  1.4.0: bundles altered on the server's disk")
     derive(scene, "1.4.0")
     publish(scene, "1.4.0")
+    scene.fleet.server.stop()
     for digest in scene.digests["1.4.0"].values():
-        stolen_server.flip_a_bit(scene.fleet.data, digest)
+        stolen_server.alter_bundle(scene.fleet.data, digest)
+    scene.fleet.server.start()
+    scene.wait_until_healthy()
     _expect_refusal(scene, "1.4.0", "altered bundle", "digest_mismatch")
 
 
