@@ -62,11 +62,11 @@ class Load:
     refused: int
 
 
-def load(target: Target, seconds: float) -> Load:
-    """Ask from a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.load", str(seconds)]
+def load(target: Target, seconds: float, *, least: int = 0) -> Load:
+    """Ask from a process of its own, for a while and until there were `least` answers."""
+    command = [sys.executable, "-m", "benchmarks.load", str(seconds), str(least)]
     done = subprocess.run(
-        command, input=codec.encode(target), capture_output=True, check=True, timeout=seconds + 120
+        command, input=codec.encode(target), capture_output=True, check=True, timeout=seconds + 300
     )
     return codec.decode(done.stdout, Load, where="load")
 
@@ -104,11 +104,12 @@ class _Link:
         return True
 
 
-def client(target: Target, seconds: float) -> Load:
+def client(target: Target, seconds: float, *, least: int = 0) -> Load:
     """Keep every connection busy for a while."""
     selector = selectors.EpollSelector()
     requests = [request.encode() for request in target.requests]
-    number, times = target.first, []
+    number = target.first
+    times: list[float] = []
     links = []
     for index in range(target.connections):
         mine = requests[index :: target.connections] or requests[:1]
@@ -118,7 +119,7 @@ def client(target: Target, seconds: float) -> Load:
         link.send(number)
         number += 1
     start = time.perf_counter()
-    while time.perf_counter() < start + seconds:
+    while time.perf_counter() < start + seconds or len(times) < least:
         for key, _ in selector.select(timeout=5.0):
             link = key.data
             if link.read():
@@ -220,7 +221,9 @@ def _main() -> None:
         serve_bare(int(sys.argv[2]), json.loads(sys.stdin.read()).encode())
         return
     target = codec.decode(sys.stdin.buffer.read(), Target, where="standard input")
-    sys.stdout.buffer.write(codec.encode(client(target, float(sys.argv[1]))))
+    sys.stdout.buffer.write(
+        codec.encode(client(target, float(sys.argv[1]), least=int(sys.argv[2])))
+    )
 
 
 if __name__ == "__main__":

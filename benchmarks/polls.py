@@ -66,7 +66,7 @@ def _in_turns(
 ) -> dict[str, list[Load]]:
     samples: dict[str, list[Load]] = {name: [] for name in targets}
     for name in (OURS, TWO):
-        load(targets[name], 12.0)  # every device polls once
+        load(targets[name], 1.0, least=2 * DEVICES)  # every device polls once
     for index in range(rounds):
         for name in list(targets) if index % 2 == 0 else list(reversed(targets)):
             with _telemetry(fleet, seconds + 1, first=index) if name == BUSY else ExitStack():
@@ -86,7 +86,7 @@ def _telemetry(fleet: Fleet, seconds: float, *, first: int) -> Iterator[None]:
         connections=16,
         first=100_000_000 + first * 1_000_000,
     )
-    command = [sys.executable, "-m", "benchmarks.load", str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.load", str(seconds), "0"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as beside:
         assert beside.stdin is not None
         beside.stdin.write(codec.encode(target))

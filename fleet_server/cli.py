@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from edgekit.cli.options import PassphraseFile, passphrase
+
 app = typer.Typer(
     name="server",
     help="The fleet server: make its folder, and run it.",
@@ -70,3 +72,36 @@ def run(
         "log_json": log_json,
     }
     serve(load_config(data, overrides))
+
+
+@app.command()
+def backup(
+    data: _Data,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Tar file to write.")],
+    *,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Write a backup; the server may go on meanwhile. Its online keys are encrypted in it."""
+    from fleet_server.keeping import back_up_server
+    from fleet_server.services.config import load_config
+
+    config = load_config(data, {})
+    back_up_server(config, file, passphrase=passphrase(passphrase_file, confirm=True))
+    typer.echo(f"backup: {file} ({file.stat().st_size} bytes)")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `server backup` wrote.")],
+    data: _Data,
+    *,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Make a server's folder from a backup, with a new first token."""
+    from fleet_server.keeping import restore_server
+    from fleet_server.services.config import load_config
+
+    made_at = restore_server(load_config(data, {}), file, passphrase=passphrase(passphrase_file))
+    typer.echo(f"server folder: {data}, as of {made_at:%Y-%m-%d %H:%M:%S} UTC")
+    typer.echo(f"your token is in: {data / 'admin.token'} (keep it secret)")
+    typer.echo("next: publish again what was published since then, so that devices go on")

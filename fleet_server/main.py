@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 _FLUSH_S = 1.0
 _GRACE_S = 5
+_GC = (20_000, 50, 100)
+"""Fewer collections: answers kept for many devices are long-lived, and each full one walks them."""
 _IN_USE = {errno.EADDRINUSE}
 
 
@@ -80,8 +83,13 @@ def initialise(config: ServerConfig) -> Initialised:
         token, _ = accounts.new_token(FIRST_ADMIN, Role.ADMIN, life=None, note="first", now=now)
     finally:
         database.close()
-    write_durably(config.admin_token, f"{token}\n".encode(), mode=0o600)
+    write_token(config, token)
     return Initialised(data=config.data, admin_token=config.admin_token)
+
+
+def write_token(config: ServerConfig, token: str) -> None:
+    """Write the first administrator's token where `server init` says that it is."""
+    write_durably(config.admin_token, f"{token}\n".encode(), mode=0o600)
 
 
 def create_app(config: ServerConfig) -> ASGIApp:
@@ -107,7 +115,7 @@ def create_app(config: ServerConfig) -> ASGIApp:
         config.settings,
         deltas=FolderDeltas(config.blobs / "deltas"),
     )
-    board = Board(database)
+    board = Board(database, seen_every_s=config.settings.poll_interval_s / 10)
     turn = turn_of(database, config.data)
     scheduler = Scheduler(services, turn, tick_s=config.settings.tick_s, clock=utc_now)
     context = Context(
@@ -129,7 +137,7 @@ def create_app(config: ServerConfig) -> ASGIApp:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
-            await asyncio.to_thread(services.fleet.seen, board.take_seen())
+            await asyncio.to_thread(services.fleet.seen, board.take_seen(last=True))
             database.close()
 
     return make_app(context, lifespan=lifespan)
@@ -157,6 +165,7 @@ def run(config: ServerConfig) -> None:
     """
     settings = config.settings
     log.set_up(as_json=settings.log_json)
+    gc.set_threshold(*_GC)
     listener = listen(settings.host, settings.port)
     try:
         app = create_app(config)

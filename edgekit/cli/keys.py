@@ -82,3 +82,18 @@ def show(folder: Folder, passphrase_file: PassphraseFile = None, as_json: AsJson
         ("signs", "key id", "public key"),
         ((role, short(key.keyid), key.public) for role, key in public.items()),
     )
+
+
+@app.command("accept-restore")
+def accept_restore(
+    folder: Annotated[Path, typer.Argument(help="Folder of the keys.")],
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Extend older metadata again, after a server was restored from a backup.
+
+    Ask who runs the server first: without a restore, old metadata is an attack.
+    """
+    from edgekit.trust.keystore import KeyStore
+
+    KeyStore.open(folder, passphrase(passphrase_file)).accept_restore()
+    say("next: publish again what the backup does not hold")

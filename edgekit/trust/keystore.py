@@ -191,6 +191,14 @@ class KeyStore:
             highest = max(version, known.published.get(role, 0))
             self._save(replace(known, published={**known.published, role: highest}))
 
+    def accept_restore(self) -> None:
+        """Let older metadata be extended, because a server was restored from a backup.
+
+        Versions signed so far stay remembered: what is signed next is above all that devices saw.
+        """
+        with locked(self.folder):
+            self._save(replace(self.versions(), published={}))
+
     def _save(self, known: KnownVersions) -> None:
         write_durably(self.folder / "state.json", codec.encode(known), mode=0o600)
 

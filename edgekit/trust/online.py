@@ -40,6 +40,7 @@ from edgekit.trust.reasons import UntrustedError
 
 __all__ = ["OnlineKeys", "OnlineRepository"]
 
+_RESTORE_LEAP = 1000
 _SERVED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.json")
 
 
@@ -125,6 +126,17 @@ class OnlineRepository:
                 return True
         return False
 
+    def sign_anew(self, *, now: datetime) -> None:
+        """Sign a new snapshot and timestamp over what is published, due or not.
+
+        After a restore: their versions run ahead of the clock, so that they are above all that
+        devices have seen. Nothing happens before the first publication.
+        """
+        if self.initialised:
+            least = int(now.timestamp()) + _RESTORE_LEAP
+            with locked(self.folder):
+                self._sign(self._state(), now, snapshot=True, least=least)
+
     def days_left(self, *, now: datetime) -> dict[str, float]:
         """Return the days until each role expires; negative when it has. Empty before the first.
 
@@ -174,13 +186,13 @@ class OnlineRepository:
             return False
         return True
 
-    def _sign(self, state: PublishedSet, now: datetime, *, snapshot: bool) -> None:
+    def _sign(self, state: PublishedSet, now: datetime, *, snapshot: bool, least: int = 0) -> None:
         """Write a timestamp, and before it a snapshot if it is to be renewed.
 
         Versions are at least the Unix time, so that a server restored from a backup does not
         fall behind versions that devices have seen.
         """
-        seconds = int(now.timestamp())
+        seconds = max(least, int(now.timestamp()))
         version = state.snapshot_version
         if snapshot:
             version = max(version + 1, seconds)

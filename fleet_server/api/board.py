@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import threading
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fleet_server.services.ports import Database
 
@@ -32,10 +32,18 @@ class Seat:
 
 
 class Board:
-    """Seats by device id, and who polled since the last flush. Safe from several threads."""
+    """Seats by device id, and who polled since the last flush. Safe from several threads.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: Where changes are read.
+        seen_every_s: A device's last poll is handed on at most this often: writing each one down
+            was measured to cost half of the polls a second.
+    """
+
+    def __init__(self, database: Database, *, seen_every_s: float = 0.0) -> None:
         self._database = database
+        self._seen_every = timedelta(seconds=seen_every_s)
+        self._told: dict[str, datetime] = {}
         self._seats: dict[str, Seat] = {}
         self._passes: dict[str, tuple[bytes, int]] = {}
         self._version = -1
@@ -97,10 +105,22 @@ class Board:
         """Remember that a device was here."""
         self._seen[device_id] = at
 
-    def take_seen(self) -> dict[str, datetime]:
-        """Return who was here since the last call."""
+    def take_seen(self, *, last: bool = False) -> dict[str, datetime]:
+        """Return who was here and is to be written down.
+
+        Args:
+            last: All of them, because the server stops.
+        """
         seen, self._seen = self._seen, {}
-        return seen
+        due = {
+            device_id: at
+            for device_id, at in seen.items()
+            if last or not _is_recent(self._told.get(device_id), at, self._seen_every)
+        }
+        self._told.update(due)
+        for device_id in seen.keys() - due.keys():
+            self._seen.setdefault(device_id, seen[device_id])
+        return due
 
     def _forget(self, number: int, device_id: str | None) -> None:
         if device_id is None:
@@ -110,3 +130,8 @@ class Board:
         seat = self._seats.get(device_id)
         if seat is not None and seat.version < number:
             del self._seats[device_id]
+
+
+def _is_recent(told: datetime | None, at: datetime, every: timedelta) -> bool:
+    """Whether a device was written down less than `every` ago; a clock that stepped back is not."""
+    return told is not None and timedelta() <= at - told < every

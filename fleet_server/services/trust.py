@@ -99,6 +99,10 @@ class TrustService:
         if self._repository.refresh(now=now):
             logger.info("online metadata renewed")
 
+    def sign_anew(self, *, now: datetime) -> None:
+        """Sign snapshot and timestamp anew, due or not."""
+        self._repository.sign_anew(now=now)
+
     def days_left(self, *, now: datetime) -> dict[str, float]:
         """Return the days until each role expires."""
         return self._repository.days_left(now=now)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -118,6 +119,25 @@ class SqlDatabase:
                 yield tables
         except IntegrityError as error:
             raise FormatError("is about something that is not here", where="database") from error
+
+    def revision(self) -> str:
+        """Return the revision that the tables are of; empty before the first."""
+        with self.snapshot() as connection:
+            return str(MigrationContext.configure(connection).get_current_revision() or "")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Read one consistent state without the tables, for a backup."""
+        with _storage_errors(self.engine), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def bulk(self) -> Iterator[Connection]:
+        """Write all or nothing without the tables, for a restore."""
+        with self._alone(), _storage_errors(self.engine), self.engine.connect() as opened:
+            connection = opened.execution_options(**{KIND: Kind.WRITE})
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def _transaction(self, kind: Kind) -> Iterator[SqlTables]:

@@ -1,0 +1,60 @@
+"""Backup and restore of a whole server: binds its folder, database and keys to the archive."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from edgekit.errors import ConflictError
+from edgekit.trust.online import OnlineKeys
+from fleet_server.domain.access import Role
+from fleet_server.main import utc_now, write_token
+from fleet_server.services.accounts import FIRST_ADMIN, AccountService
+from fleet_server.services.config import ServerConfig
+from fleet_server.services.trust import TrustService
+from fleet_server.store.backup import Folders, back_up, restore
+from fleet_server.store.database import SqlDatabase
+
+
+def back_up_server(config: ServerConfig, out: Path, *, passphrase: str) -> None:
+    """Write a backup of a server, which may go on meanwhile.
+
+    Raises:
+        EdgeKitError: See `fleet_server.store.backup.back_up`.
+    """
+    database = SqlDatabase.open(config.database_url)
+    try:
+        back_up(database, _folders(config), out, passphrase=passphrase, now=utc_now())
+    finally:
+        database.close()
+
+
+def restore_server(config: ServerConfig, file: Path, *, passphrase: str) -> datetime:
+    """Make a server from a backup, with a new first token; returns when the backup was made.
+
+    Raises:
+        ConflictError: There is a server in the folder already.
+        EdgeKitError: See `fleet_server.store.backup.restore`.
+    """
+    if config.admin_token.exists():
+        raise ConflictError("there is a server already", where=str(config.data))
+    config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config.data.chmod(0o700)
+    database, now = SqlDatabase.open(config.database_url), utc_now()
+    try:
+        manifest = restore(file, database, _folders(config), passphrase=passphrase)
+        TrustService(config.trust, OnlineKeys.open(config.online_keys)).sign_anew(now=now)
+        accounts = AccountService(database)
+        accounts.change(FIRST_ADMIN, role=Role.ADMIN, disabled=False)
+        token, _ = accounts.new_token(
+            FIRST_ADMIN, Role.ADMIN, life=None, note="after a restore", now=now
+        )
+    finally:
+        database.close()
+    write_token(config, token)
+    return datetime.fromisoformat(manifest.created_at)
+
+
+def _folders(config: ServerConfig) -> Folders:
+    blobs = None if config.settings.blobs else config.blobs
+    return Folders(trust=config.trust, keys=config.online_keys, blobs=blobs)
