@@ -24,6 +24,7 @@ from edgekit.trust.online import OnlineKeys
 from fleet_server.api.app import make_app
 from fleet_server.api.board import Board
 from fleet_server.api.context import Context
+from fleet_server.api.patience import PatientProtocol
 from fleet_server.domain.access import Role
 from fleet_server.scheduler import Scheduler
 from fleet_server.services.accounts import FIRST_ADMIN, AccountService
@@ -175,7 +176,7 @@ def run(config: ServerConfig) -> None:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=PatientProtocol,
                 loop="uvloop",
                 access_log=False,
                 log_config=None,
