@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -105,3 +106,20 @@ def restore(
     typer.echo(f"server folder: {data}, as of {made_at:%Y-%m-%d %H:%M:%S} UTC")
     typer.echo(f"your token is in: {data / 'admin.token'} (keep it secret)")
     typer.echo("next: publish again what was published since then, so that devices go on")
+
+
+@app.command()
+def export(
+    data: _Data,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet file to write.")],
+    *,
+    since: Annotated[datetime, typer.Option(help="First day, UTC.", formats=["%Y-%m-%d"])],
+    until: Annotated[datetime, typer.Option(help="Day after the last.", formats=["%Y-%m-%d"])],
+) -> None:
+    """Write telemetry windows, by the time of their arrival, as Parquet for a warehouse."""
+    from fleet_server.keeping import export_windows
+    from fleet_server.services.config import load_config
+
+    first, last = since.replace(tzinfo=UTC), until.replace(tzinfo=UTC)
+    count = export_windows(load_config(data, {}), file, since=first, until=last)
+    typer.echo(f"{file}: {count} windows")

@@ -1,4 +1,4 @@
-"""Backup and restore of a whole server: binds its folder, database and keys to the archive."""
+"""Backup, restore and export of a server: binds its folder, database and keys to files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fleet_server.services.config import ServerConfig
 from fleet_server.services.trust import TrustService
 from fleet_server.store.backup import Folders, back_up, restore
 from fleet_server.store.database import SqlDatabase
+from fleet_server.store.retention import export
 
 
 def back_up_server(config: ServerConfig, out: Path, *, passphrase: str) -> None:
@@ -53,6 +54,20 @@ def restore_server(config: ServerConfig, file: Path, *, passphrase: str) -> date
         database.close()
     write_token(config, token)
     return datetime.fromisoformat(manifest.created_at)
+
+
+def export_windows(config: ServerConfig, out: Path, *, since: datetime, until: datetime) -> int:
+    """Write the windows received in [since, until) as Parquet; returns how many.
+
+    Raises:
+        EdgeKitError: See `fleet_server.store.retention.export`.
+    """
+    database = SqlDatabase.open(config.database_url)
+    try:
+        with database.snapshot() as connection:
+            return export(connection, out, since=since, until=until)
+    finally:
+        database.close()
 
 
 def _folders(config: ServerConfig) -> Folders:

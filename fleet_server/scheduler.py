@@ -59,6 +59,7 @@ class Scheduler:
             self._kept_house_at = now
             self._attempt("metadata", lambda: self._services.trust.renew(now=now))
             self._attempt("changes", self._forget_changes)
+            self._attempt("windows", lambda: self._forget_windows(now))
             self._attempt("answers", lambda: self._forget_answers(now))
 
     @property
@@ -75,6 +76,10 @@ class Scheduler:
     def _forget_changes(self) -> None:
         with self._services.database.write() as tables:
             tables.changes.forget_before(tables.changes.version() - _KEPT_CHANGES)
+
+    def _forget_windows(self, now: datetime) -> None:
+        if forgotten := self._services.telemetry.forget(now=now):
+            logger.info("windows became days", extra={"fields": {"windows": forgotten}})
 
     def _forget_answers(self, now: datetime) -> None:
         with self._services.database.write() as tables:

@@ -81,7 +81,7 @@ def make_services(
         feedback=FeedbackService(database),
         confirming=ConfirmationService(database),
         installed=InstalledService(database, plans),
-        telemetry=TelemetryService(database),
+        telemetry=TelemetryService(database, kept_days=settings.windows_kept_days),
         rollouts=RolloutService(database, plans, times),
         benchmarks=BenchmarkService(database, plans),
     )

@@ -38,6 +38,7 @@ class Settings:
             this long each: an update keeps a device busy.
         tick_s: How often rollouts are stepped.
         baseline_s: How far back before a swap a device's windows are its baseline.
+        windows_kept_days: How long single windows are kept; older ones become sums a day.
         max_bundle_bytes: Largest blob that is taken.
         log_json: Log as one JSON object a line.
     """
@@ -55,6 +56,7 @@ class Settings:
     least_interval_s: float = 10.0
     tick_s: float = 2.0
     baseline_s: float = 3600.0
+    windows_kept_days: float = 90.0
     max_bundle_bytes: int = 1 << 30
     log_json: bool = False
 
@@ -130,7 +132,14 @@ def _check(settings: Settings, *, where: str) -> None:
             where=where,
             todo="listen on 127.0.0.1, or put a TLS proxy in front and say --behind-proxy",
         )
-    positive = ("poll_interval_s", "least_interval_s", "tick_s", "baseline_s", "max_bundle_bytes")
+    positive = (
+        "poll_interval_s",
+        "least_interval_s",
+        "tick_s",
+        "baseline_s",
+        "max_bundle_bytes",
+        "windows_kept_days",
+    )
     for name in positive:
         if not 0 < getattr(settings, name) < float("inf"):
             raise UsageError(f"{name} must be above 0", where=where)

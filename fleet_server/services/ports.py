@@ -337,6 +337,10 @@ class Database(Protocol):
         """Begin to write all or nothing; writers of all processes take turns."""
         ...
 
+    def roll_up(self, *, before: datetime) -> int:
+        """Turn windows received before a time into rows of days; returns how many."""
+        ...
+
     def append(self) -> AbstractContextManager[Tables]:
         """Begin to add facts that depend on nothing stored; others may do so at the same time."""
         ...

@@ -23,8 +23,9 @@ _MAX_INT = (1 << 63) - 1
 class TelemetryService:
     """Stores batches and adds them up."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, kept_days: float = 90.0) -> None:
         self._database = database
+        self._kept_days = kept_days
 
     def store(
         self, device_id: str, batch: TelemetryBatch, *, received_at: datetime
@@ -83,6 +84,12 @@ class TelemetryService:
         """Store windows, of one device or of many, each once; durable on return."""
         with self._database.append() as tables:
             tables.telemetry.add(records)
+
+    def forget(self, *, now: datetime) -> int:
+        """Keep windows of days before those that are kept as sums a day; returns how many."""
+        oldest = now - timedelta(days=self._kept_days)
+        midnight = oldest.replace(hour=0, minute=0, second=0, microsecond=0)
+        return self._database.roll_up(before=midnight)
 
     def totals(self, device_id: str) -> list[WindowTotals]:
         """Add up what arrived from a device."""

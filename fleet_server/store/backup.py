@@ -181,10 +181,11 @@ def _raw(table: Table) -> TableClause:
 def _lines(connection: Connection, table: Table) -> Iterator[bytes]:
     raw = _raw(table)
     order = [raw.c[key.name] for key in table.primary_key]
-    rows = connection.execution_options(stream_results=True).execute(select(raw).order_by(*order))
-    for row in rows:
-        values = [v.isoformat() if isinstance(v, datetime) else v for v in row]
-        yield json.dumps(values).encode() + b"\n"
+    query = select(raw).order_by(*order).execution_options(yield_per=_MANY)
+    with connection.execute(query) as rows:
+        for row in rows:
+            values = [v.isoformat() if isinstance(v, datetime) else v for v in row]
+            yield json.dumps(values).encode() + b"\n"
 
 
 def _read_tables(archive: tarfile.TarFile, database: SqlDatabase, file: Path) -> None:

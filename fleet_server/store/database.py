@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from pathlib import Path
 
 from alembic import command
@@ -24,6 +25,7 @@ from fleet_server.store.devices import SqlDevices, SqlTokens
 from fleet_server.store.dialects import KIND, Kind, open_engine
 from fleet_server.store.flags import SqlFlags
 from fleet_server.store.releases import SqlReleases
+from fleet_server.store.retention import roll_up
 from fleet_server.store.rollouts import SqlRollouts
 from fleet_server.store.telemetry import SqlTelemetry
 
@@ -128,7 +130,7 @@ class SqlDatabase:
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Read one consistent state without the tables, for a backup."""
-        with _storage_errors(self.engine), self.engine.connect() as connection:
+        with _storage_errors(self.engine), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -138,6 +140,11 @@ class SqlDatabase:
             connection = opened.execution_options(**{KIND: Kind.WRITE})
             with connection.begin():
                 yield connection
+
+    def roll_up(self, *, before: datetime) -> int:
+        """Turn windows received before a time into rows of days; returns how many."""
+        with self.bulk() as connection:
+            return roll_up(connection, before=before)
 
     @contextmanager
     def _transaction(self, kind: Kind) -> Iterator[SqlTables]:

@@ -1,8 +1,8 @@
-"""Tables of people: accounts, their tokens, what they did, and answers kept for repeats."""
+"""Tables of service: accounts, tokens, the audit log, answers kept for repeats, old telemetry."""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, Text
 
 from fleet_server.store.columns import UtcDateTime
 from fleet_server.store.dialects import BIG
@@ -54,4 +54,21 @@ kept_answers = Table(
     Column("at", UtcDateTime, nullable=False, index=True),
     Column("status", Integer),
     Column("body", Text, nullable=False),
+)
+
+window_days = Table(
+    "window_days",
+    metadata,
+    Column("id", BIG, primary_key=True),
+    Column("day", String(10), nullable=False, index=True),
+    Column("device", ForeignKey("devices.id"), nullable=False, index=True),
+    Column("model", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("windows", BIG, nullable=False),
+    Column("inferences", BIG, nullable=False),
+    Column("errors", BIG, nullable=False),
+    Column("latencies", BIG, nullable=False),
+    Column("sum_log_latency", Float, nullable=False),
+    Column("sum_sq_log_latency", Float, nullable=False),
+    Column("rss_mb", Float, nullable=False),
 )

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
+from sqlalchemy import select
 
 from edgekit import codec
-from edgekit.errors import FormatError
+from edgekit.errors import ConflictError, FormatError
 from edgekit.protocol import TelemetryBatch
 from edgekit.telemetry import Window
 from fleet_server.services.errors import BusyError
 from fleet_server.services.gathering import MOST_WAITING, Gathering
 from fleet_server.services.records import DeviceRecord, WindowRecord
 from fleet_server.services.telemetry import TelemetryService
+from fleet_server.store.backup import Folders, back_up
 from fleet_server.store.database import SqlDatabase
+from fleet_server.store.retention import export
+from fleet_server.store.schema_access import window_days
 from tests.integration.server_fleet import Engineer, Server, SimulatedDevice
 
 pytestmark = pytest.mark.integration
@@ -151,3 +157,46 @@ def test_a_body_is_bounded_in_size_while_it_arrives(server: Server) -> None:
         device.ask("POST", "/telemetry", body=b"x", headers={"Content-Encoding": "br"}).status
         == 400
     )
+
+
+def test_old_windows_become_days_and_nothing_is_lost(database: SqlDatabase) -> None:
+    telemetry = TelemetryService(database, kept_days=10)
+    old = [
+        replace(record(seq), received_at=NOW - timedelta(days=12 + seq % 2)) for seq in (1, 2, 3)
+    ]
+    telemetry.keep([*old, record(4)])
+    later = NOW + timedelta(hours=1)
+    assert [telemetry.forget(now=later), telemetry.forget(now=later)] == [3, 0]
+    assert stored(database) == 1
+    with database.snapshot() as connection:
+        rows = connection.execute(
+            select(window_days.c.day, window_days.c.windows).order_by(window_days.c.day)
+        ).all()
+    assert [tuple(row) for row in rows] == [("2026-11-08", 2), ("2026-11-09", 1)]
+
+
+def test_a_warehouse_reads_the_export(database: SqlDatabase, tmp_path: Path) -> None:
+    TelemetryService(database).keep([record(seq) for seq in range(1, 101)])
+    out, day = tmp_path / "windows.parquet", NOW.replace(hour=0)
+    with database.snapshot() as connection:
+        assert export(connection, out, since=day, until=day + timedelta(days=1)) == 100
+        with pytest.raises(ConflictError):
+            export(connection, out, since=day, until=day)
+    with duckdb.connect() as warehouse:
+        row = warehouse.execute(
+            "SELECT count(*), max(seq), epoch_us(min(received_at)), any_value(body::JSON->>'model')"
+            f" FROM '{out}'"
+        ).fetchone()
+    assert row is not None
+    assert (row[0], row[1], row[3]) == (100, 100, "m")
+    assert row[2] == int(NOW.timestamp() * 1_000_000)
+
+
+def test_a_backup_holds_every_row_of_either_database(database: SqlDatabase, tmp_path: Path) -> None:
+    TelemetryService(database).keep([record(seq) for seq in range(1, 1201)])
+    folders = Folders(trust=tmp_path / "t", keys=tmp_path / "k", blobs=None)
+    back_up(database, folders, tmp_path / "b.tar", passphrase="long enough", now=NOW)
+    with tarfile.open(tmp_path / "b.tar") as archive:
+        lines = archive.extractfile("tables/windows.jsonl")
+        assert lines is not None
+        assert len(lines.read().splitlines()) == 1200
