@@ -99,7 +99,7 @@ def _single_commits(fleet: Fleet, seconds: float, *, first: int) -> float:
     start, count = time.perf_counter(), 0
     while time.perf_counter() < start + seconds / 3:
         batch = TelemetryBatch(
-            spool_id="single", boot_id="b", sent_mono_s=2.0, windows=(_window(first + count),)
+            spool_id="single", boot_id="b", sent_mono_s=2.0, windows=(window(first + count),)
         )
         telemetry.store(device_id(0), batch, received_at=now())
         count += 1
@@ -119,7 +119,7 @@ def _request(fleet: Fleet, index: int, size: int) -> str:
         spool_id=f"spool{index}",
         boot_id="b",
         sent_mono_s=2.0,
-        windows=tuple(_window(10**12 + number) for number in range(size)),
+        windows=tuple(window(10**12 + number) for number in range(size)),
     )
     body = codec.encode(batch).decode()
     for number in range(size):
@@ -127,7 +127,8 @@ def _request(fleet: Fleet, index: int, size: int) -> str:
     return fleet.request(index, method="POST", path="/telemetry", body=body)
 
 
-def _window(seq: int) -> Window:
+def window(seq: int) -> Window:
+    """Return a window of an ordinary minute."""
     latencies = np.random.default_rng(1).lognormal(2.0, 0.2, 60).tolist()
     return Window(
         seq=seq,
