@@ -34,6 +34,7 @@ from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.deltas import FolderDeltas
 from fleet_server.store.objects import S3Blobs
+from fleet_server.store.posting import HttpPoster
 from fleet_server.store.turns import turn_of
 
 logger = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ def create_app(config: ServerConfig) -> ASGIApp:
         trust,
         config.settings,
         deltas=FolderDeltas(config.blobs / "deltas"),
+        poster=HttpPoster(),
     )
     board = Board(database)
     turn = turn_of(database, config.data)
