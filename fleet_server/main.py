@@ -36,6 +36,7 @@ from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.deltas import FolderDeltas
 from fleet_server.store.objects import S3Blobs
+from fleet_server.store.posting import HttpPoster
 from fleet_server.store.turns import turn_of
 
 logger = logging.getLogger(__name__)
@@ -115,6 +116,7 @@ def create_app(config: ServerConfig) -> ASGIApp:
         trust,
         config.settings,
         deltas=FolderDeltas(config.blobs / "deltas"),
+        poster=HttpPoster(),
     )
     board = Board(database, seen_every_s=config.settings.poll_interval_s / 10)
     turn = turn_of(database, config.data)

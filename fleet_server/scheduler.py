@@ -52,6 +52,7 @@ class Scheduler:
             return
         now = self._clock()
         self._attempt("rollouts", lambda: self._services.rollouts.tick(now=now))
+        self._attempt("webhooks", lambda: self._services.webhooks.deliver(now=now))
         if (
             self._kept_house_at is None
             or not timedelta() <= now - self._kept_house_at < _HOUSEKEEPING

@@ -16,8 +16,11 @@ from edgekit.client.device_wire import (
     GatewayToken,
     NewDevice,
     NewGateway,
+    NewWebhook,
     Pin,
     RanView,
+    WebhookSecret,
+    WebhookView,
 )
 from edgekit.client.wire import DeviceView
 from edgekit.errors import FormatError, UsageError
@@ -35,9 +38,10 @@ def make_router(context: Context) -> APIRouter:
 
 
 def make_fleet_router(context: Context) -> APIRouter:
-    """Return what concerns the fleet as a whole: gateways, and the freeze."""
+    """Return what concerns the fleet as a whole: gateways, webhooks, the freeze."""
     router = APIRouter(prefix=PREFIX, dependencies=[Depends(context.admin)])
     admission, freeze = context.services.admission, context.services.freeze
+    webhooks = context.services.webhooks
 
     @router.post("/gateways")
     def post_gateway(body: NewGateway) -> GatewayToken:
@@ -48,6 +52,22 @@ def make_fleet_router(context: Context) -> APIRouter:
     def delete_gateway(name: str) -> dict[str, str]:
         """Make a gateway's tokens worthless."""
         admission.drop_gateway(name)
+        return {}
+
+    @router.post("/webhooks")
+    def post_webhook(body: NewWebhook) -> WebhookSecret:
+        """Register an address that is told what happens to rollouts."""
+        return webhooks.add(body, now=context.clock())
+
+    @router.get("/webhooks")
+    def get_webhooks() -> list[WebhookView]:
+        """Return every webhook."""
+        return webhooks.all()
+
+    @router.delete("/webhooks/{webhook_id}")
+    def delete_webhook(webhook_id: str) -> dict[str, str]:
+        """Forget a webhook."""
+        webhooks.drop(webhook_id)
         return {}
 
     @router.get("/freeze")

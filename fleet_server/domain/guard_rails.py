@@ -16,6 +16,8 @@ from fleet_server.domain.judgement import Check, CheckName
 from fleet_server.domain.policy import GatePolicy, Stage
 from fleet_server.domain.statistics import more_silent_p, wilson
 
+MAX_SHARE = 10
+MIN_DEVICES_FOR_A_MEDIAN = 3
 MIN_ERRORS = 5
 """Below so many errors the Wilson bound is too eager: one error in five inferences says nothing."""
 
@@ -128,7 +130,7 @@ def _fisher(canaries: tuple[DeviceEvidence, ...], controls: tuple[DeviceEvidence
 
 
 def _error_rate(gate: GatePolicy, stratum: Stratum, members: tuple[DeviceEvidence, ...]) -> Check:
-    total = sum((member.after for member in members), Summary())
+    total = _fair_total([member.after for member in members])
     found = wilson(total.errors, total.inferences, alpha=gate.alpha_per_look)
     over = total.errors >= MIN_ERRORS and found.low > gate.error_rate_budget
     seen = (
@@ -150,6 +152,23 @@ def _error_rate(gate: GatePolicy, stratum: Stratum, members: tuple[DeviceEvidenc
             "budget": gate.error_rate_budget,
         },
     )
+
+
+def _fair_total(summaries: list[Summary]) -> Summary:
+    """Add devices up, none as more than MAX_SHARE times the median of them.
+
+    A device that floods would else hide the errors of all others, or make up for them all.
+    """
+    worked = sorted(s.inferences for s in summaries if s.inferences)
+    if len(worked) < MIN_DEVICES_FOR_A_MEDIAN:
+        return sum(summaries, Summary())
+    cap = MAX_SHARE * worked[(len(worked) - 1) // 2]
+    total = Summary()
+    for summary in summaries:
+        kept = min(summary.inferences, cap)
+        errors = summary.errors * kept // max(1, summary.inferences)
+        total += Summary(inferences=kept, errors=errors)
+    return total
 
 
 def _latencies(gate: GatePolicy, stratum: Stratum, measured: list[DeviceEvidence]) -> list[Check]:

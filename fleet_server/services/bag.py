@@ -23,6 +23,7 @@ from fleet_server.services.rollouts import RolloutService
 from fleet_server.services.roster import EvidenceTimes
 from fleet_server.services.telemetry import TelemetryService
 from fleet_server.services.trust import TrustService
+from fleet_server.services.webhooks import Poster, WebhookService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class Services:
     admission: AdmissionService
     inspection: InspectionService
     freeze: FreezeService
+    webhooks: WebhookService
     fleet: FleetService
     publish: PublishService
     checkin: CheckInService
@@ -56,6 +58,7 @@ def make_services(
     settings: Settings,
     *,
     deltas: DeltaFiles,
+    poster: Poster,
 ) -> Services:
     """Put the use cases together; reads and writes nothing."""
     plans = PlanCache()
@@ -75,6 +78,7 @@ def make_services(
             database, plans, blobs, patience_s=times.patience.total_seconds()
         ),
         freeze=FreezeService(database),
+        webhooks=WebhookService(database, poster),
         fleet=FleetService(database, plans),
         publish=PublishService(database, trust, blobs),
         checkin=CheckInService(database, plans, poll_interval_s=settings.poll_interval_s),

@@ -26,6 +26,7 @@ from fleet_server.services.records import (
     HappeningRecord,
     ReleaseRecord,
     RolloutRecord,
+    WebhookRecord,
     WindowRecord,
     WindowTotals,
 )
@@ -257,6 +258,30 @@ class Flags(Protocol):
         ...
 
 
+class Webhooks(Protocol):
+    """Webhooks, and what they have not been told."""
+
+    def all(self) -> Sequence[WebhookRecord]:
+        """Return every webhook."""
+        ...
+
+    def put(self, record: WebhookRecord) -> None:
+        """Add or replace a webhook."""
+        ...
+
+    def drop(self, webhook_id: str) -> int:
+        """Forget a webhook; returns how many there were."""
+        ...
+
+    def latest(self) -> int:
+        """Return the number of the latest happening."""
+        ...
+
+    def after(self, cursor: int, *, limit: int) -> Sequence[tuple[int, str, HappeningRecord]]:
+        """Return happenings after a number: number, rollout, and what happened, in order."""
+        ...
+
+
 class Tables(Protocol):
     """One transaction."""
 
@@ -313,6 +338,11 @@ class Tables(Protocol):
     @property
     def flags(self) -> Flags:
         """Flags."""
+        ...
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Webhooks."""
         ...
 
     @property

@@ -28,6 +28,7 @@ from fleet_server.store.releases import SqlReleases
 from fleet_server.store.retention import roll_up
 from fleet_server.store.rollouts import SqlRollouts
 from fleet_server.store.telemetry import SqlTelemetry
+from fleet_server.store.webhooks import SqlWebhooks
 
 _WRITER_TIMEOUT_S = 10.0
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -48,6 +49,7 @@ class SqlTables:
         self.telemetry = SqlTelemetry(connection)
         self.changes = SqlChanges(connection)
         self.flags = SqlFlags(connection)
+        self.webhooks = SqlWebhooks(connection)
         self.benchmarks = SqlBenchmarks(connection)
 
 

@@ -212,6 +212,18 @@ benchmarks = Table(
     sqlite_autoincrement=True,
 )
 
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("secret", String(64), nullable=False),
+    Column("cursor", BIG, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("problem", Text, nullable=False),
+)
+
 windows = Table(
     "windows",
     metadata,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -187,3 +188,37 @@ def test_baselines_are_read_once(database: SqlDatabase, monkeypatch: pytest.Monk
     )
     assert gathered(database, gatherer) == first
     assert asked == []
+
+
+def test_a_replay_counts_once(database: SqlDatabase) -> None:
+    one = window("canary", NEW, 5)
+    for _ in range(3):
+        with database.write() as tables:
+            tables.telemetry.add([one])
+    (canary,) = gathered(database).of(None, Role.CANARY)
+    assert canary.after.windows == 1
+
+
+def test_windows_that_nobody_can_date_or_that_are_of_before_the_stage_judge_nothing(
+    database: SqlDatabase,
+) -> None:
+    lies = [
+        replace(window("canary", NEW, 2), ended_at=None),  # another boot
+        window("canary", NEW, -30),
+        window("canary", NEW, 600),  # of the future
+    ]
+    with database.write() as tables:
+        tables.telemetry.add(lies)
+    (canary,) = gathered(database).of(None, Role.CANARY)
+    assert canary.after.windows == 0
+
+
+def test_what_a_device_sends_changes_nothing_about_another(database: SqlDatabase) -> None:
+    with database.write() as tables:
+        tables.telemetry.add([window("canary", NEW, 5)])
+    before = gathered(database)
+    with database.write() as tables:
+        tables.telemetry.add([window("k0", NEW, 5, nan=100), window("k1", "e" * 64, 5, nan=100)])
+    after = gathered(database)
+    assert after.of(None, Role.CANARY) == before.of(None, Role.CANARY)
+    assert after.left_out == {}

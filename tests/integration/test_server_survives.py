@@ -26,11 +26,15 @@ from tests.integration.server_fleet import (
 
 pytestmark = pytest.mark.integration
 
-ROUNDS = 4
+ROUNDS = [pytest.param(4, id="short"), pytest.param(200, id="long", marks=pytest.mark.soak)]
 
 
 @pytest.mark.slow
-def test_sigkill_loses_no_acknowledged_window_and_no_acknowledged_release(tmp_path: Path) -> None:
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_sigkill_loses_no_acknowledged_window_and_no_acknowledged_release(
+    tmp_path: Path, rounds: int
+) -> None:
     rng = random.Random(20261121)
     with Server(tmp_path / "server") as server:
         engineer = Engineer.create(server, tmp_path)
@@ -38,7 +42,7 @@ def test_sigkill_loses_no_acknowledged_window_and_no_acknowledged_release(tmp_pa
         device.running = {"digits": "d" * 64}
         acknowledged: set[int] = set()
         published: set[str] = set()
-        for round_number in range(ROUNDS):
+        for round_number in range(rounds):
             sender = threading.Thread(target=_send_until_dead, args=(device, acknowledged))
             versions = [f"{round_number}.{n}.0" for n in range(20)]
             publisher = threading.Thread(

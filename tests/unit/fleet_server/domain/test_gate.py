@@ -390,3 +390,23 @@ def test_who_is_left_out_is_told_and_decides_nothing(canary: Make, gathered: Gat
     (told,) = [c for c in judge(GATE, STAGE, some, look=0).checks if c.name is CheckName.LEFT_OUT]
     assert told.verdict is Verdict.PASS
     assert "1 (another of its models changed)" in told.sentence
+
+
+def test_a_flood_of_one_device_hides_no_errors_of_the_others(
+    canary: Make, gathered: Gather
+) -> None:
+    bad = [canary(f"c{i}", inferences=1000, errors=100) for i in range(3)]
+    flood = canary("flood", inferences=10**9, windows=10**6)
+    honest = judge(GATE, STAGE, gathered(*bad), look=0)
+    flooded = judge(GATE, STAGE, gathered(*bad, flood), look=0)
+    assert verdict_of(honest, CheckName.ERROR_RATE) is Verdict.FAIL
+    (check,) = [c for c in flooded.checks if c.name is CheckName.ERROR_RATE]
+    assert check.verdict is Verdict.FAIL
+    assert check.numbers["inferences"] == 3 * 1000 + 10 * 1000
+
+
+def test_a_flood_counts_as_one_device_at_the_looks(canary: Make, gathered: Gather) -> None:
+    some = [canary(f"c{i}", windows=1) for i in range(9)]
+    flooded = gathered(canary("flood", windows=10**6), *some)
+    quiet = gathered(canary("flood", windows=STAGE.min_windows), *some)
+    assert looks_due(GATE, STAGE, flooded, baked=True) == looks_due(GATE, STAGE, quiet, baked=True)
