@@ -8,10 +8,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from device_agent.config import Layout, load_config
+from device_agent.config import Layout, Source, load_config
 from edgekit import __version__, codec, log
 from edgekit.errors import EdgeKitError
 
@@ -53,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         help="enrol by this file at the first start, and erase it",
     )
     run.add_argument("--id", default=platform.node(), help="name for that (default: the host's)")
+    run.add_argument(
+        "--source", metavar="VIDEO", help="feed a video file, a stream or a camera to the model"
+    )
     run.set_defaults(run=_run)
     status = _command(commands, "status", "say what runs, what is going on and what waits")
     status.add_argument("--json", action="store_true", help="print one JSON object")
@@ -102,6 +106,8 @@ def _run(arguments: argparse.Namespace) -> int:
     config = load_config(layout.config)
     if arguments.enrol_file is not None and arguments.enrol_file.exists():
         zero_touch(arguments.enrol_file, arguments.id, config=config, layout=layout)
+    if arguments.source is not None:
+        config = replace(config, source=Source(video=arguments.source))
     load_identity(layout.identity)
     believe_only(layout.ca)
     log.set_up(level=config.log_level, as_json=config.log_json)
