@@ -109,6 +109,11 @@ class Layout:
         return self.folder / "ca.pem"
 
     @property
+    def tested_on(self) -> Path:
+        """What the committed bundles were tested on: runtimes and instruction sets."""
+        return self.folder / "tested-on.json"
+
+    @property
     def trust(self) -> Path:
         """Folder of trusted metadata."""
         return self.folder / "trust"
