@@ -92,7 +92,8 @@ def check(device: Device, offer: Offer, before: str, outcomes: set[tuple[str, st
     """Check what a restarted agent does in the end; returns the digest that runs."""
     wait_for(lambda: offer.closed, why=device.log())
     assert offer.outcome in outcomes
-    runs = offer.bundle.sha256 if offer.outcome[0] == "committed" else before
+    kept = offer.outcome[0] in {"committed", "unexercised"}
+    runs = offer.bundle.sha256 if kept else before
     wait_for(lambda: device.fleet.running == f"digits={runs}", why=device.log())
     assert offer.closed[0]["edgekit"]["digest"] == runs
     model = device.folder / "models" / "digits"
