@@ -8,10 +8,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from device_agent.config import Layout, load_config
+from device_agent.config import Layout, Source, load_config
 from edgekit import __version__, codec, log
 from edgekit.errors import EdgeKitError
 
@@ -53,13 +54,31 @@ def _parser() -> argparse.ArgumentParser:
         help="enrol by this file at the first start, and erase it",
     )
     run.add_argument("--id", default=platform.node(), help="name for that (default: the host's)")
+    run.add_argument(
+        "--source", metavar="VIDEO", help="feed a video file, a stream or a camera to the model"
+    )
     run.set_defaults(run=_run)
     status = _command(commands, "status", "say what runs, what is going on and what waits")
     status.add_argument("--json", action="store_true", help="print one JSON object")
     status.set_defaults(run=_status)
+    _add_operations(commands)
+    return parser
+
+
+def _add_operations(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     doctor = _command(commands, "doctor", "find out whether this device can do its work")
     doctor.add_argument("--json", action="store_true", help="print one JSON list")
     doctor.set_defaults(run=_doctor)
+    diagnose = _command(commands, "diagnose", "collect what helps to find a fault, without secrets")
+    diagnose.add_argument("--out", type=Path, required=True, help="tar.gz to write")
+    diagnose.set_defaults(run=_diagnose)
+    token = _command(commands, "set-token", "use another device token, from the next start on")
+    token.add_argument("--token-file", type=Path, required=True, help="a file of mode 0600")
+    token.set_defaults(run=_set_token)
+    trust = _command(commands, "trust-reset", "pin another root of trust, by a person's decision")
+    trust.add_argument("--root", type=Path, required=True, help="root metadata (JSON)")
+    trust.add_argument("--sha256", required=True, help="its digest, told by another way")
+    trust.set_defaults(run=_trust_reset)
     metrics = _command(commands, "metrics", "print the status as Prometheus text")
     metrics.set_defaults(run=_metrics)
     service = _command(commands, "install-service", "write a systemd unit for this agent")
@@ -69,7 +88,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     service.add_argument("--enrol-file", type=Path, help="file of the first boot, erased then")
     service.set_defaults(run=_install_service)
-    return parser
 
 
 def _command(
@@ -102,6 +120,8 @@ def _run(arguments: argparse.Namespace) -> int:
     config = load_config(layout.config)
     if arguments.enrol_file is not None and arguments.enrol_file.exists():
         zero_touch(arguments.enrol_file, arguments.id, config=config, layout=layout)
+    if arguments.source is not None:
+        config = replace(config, source=Source(video=arguments.source))
     load_identity(layout.identity)
     believe_only(layout.ca)
     log.set_up(level=config.log_level, as_json=config.log_json)
@@ -138,6 +158,35 @@ def _doctor(arguments: argparse.Namespace) -> int:
         for one in found:
             sys.stdout.write(f"{one.level:4}  {one.question:16} {one.answer}\n")
     return EXIT_UNWELL if any(one.level is Level.FAIL for one in found) else 0
+
+
+def _diagnose(arguments: argparse.Namespace) -> int:
+    from device_agent.diagnosis import collect, write
+
+    layout = Layout(arguments.state)
+    now = datetime.now(UTC)  # noqa: TID251 (this is a composition root)
+    write(arguments.out, collect(load_config(layout.config), layout, now=now), now=now)
+    sys.stdout.write(f"{arguments.out} written\n")
+    return 0
+
+
+def _set_token(arguments: argparse.Namespace) -> int:
+    from device_agent.enrolment import read_token
+    from device_agent.identity import load_identity
+
+    layout = Layout(arguments.state)
+    identity = replace(load_identity(layout.identity), token=read_token(arguments.token_file))
+    identity.save(layout.identity)
+    sys.stdout.write("kept; it is used from the next start on\n")
+    return 0
+
+
+def _trust_reset(arguments: argparse.Namespace) -> int:
+    from device_agent.enrolment import pin_again
+
+    pin_again(Layout(arguments.state), arguments.root, sha256=arguments.sha256)
+    sys.stdout.write("this root is trusted now, and what was trusted before is not\n")
+    return 0
 
 
 def _metrics(arguments: argparse.Namespace) -> int:

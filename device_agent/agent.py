@@ -27,7 +27,7 @@ from device_agent.ddi import Ddi
 from device_agent.identity import Identity, load_identity
 from device_agent.journal import Ending, Journal, Record
 from device_agent.notify import notify
-from device_agent.profile import detect_apart
+from device_agent.profile import detect_apart, fingerprint, remember_tested, tested_on
 from device_agent.slots import SlotStore
 from device_agent.spool import Spool
 from device_agent.states import (
@@ -212,6 +212,9 @@ class Agent:
 
     def _serve_committed(self) -> None:
         started: list[str] = []
+        again = tested_on(self._layout) not in {"", fingerprint(self._ctx.profile)}
+        if again:
+            logger.warning("runtime or CPU changed: the golden samples are recomputed")
         for slots in self._ctx.slots.all():
             try:
                 digest = slots.forget_damaged()
@@ -221,11 +224,13 @@ class Agent:
                     slots.set_aside()
                 continue
             if digest:
-                self._ctx.supervisor.serve(slots.model, digest)
+                self._ctx.supervisor.serve(slots.model, digest, self_test=again)
                 started.append(slots.model)
         for model in started:
             if not self._ctx.supervisor.wait_serving(model, timeout_s=START_WAIT_S):
                 logger.error("does not answer yet", extra={"fields": {"model": model}})
+                return
+        remember_tested(self._layout, fingerprint(self._ctx.profile))
 
     def _persist(self, record: Record) -> Record:
         """Write what is about to be done; resting after resting is not worth a write."""

@@ -18,15 +18,18 @@ from edgekit.errors import FormatError, StorageError, UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where samples come from that nobody sends: a folder, replayed for ever.
+    """Where samples come from that nobody sends: a folder or a video.
 
     Attributes:
-        folder: Holds .npy arrays or images.
+        folder: Holds .npy arrays or images, replayed for ever.
+        video: Path of a video file (replayed for ever), address of a stream, or the number of a
+            camera; takes the place of a folder.
         rate_hz: Samples a second.
         model: Model that gets them; empty means whichever runs.
     """
 
-    folder: str
+    folder: str = ""
+    video: str = ""
     rate_hz: float = 10.0
     model: str = ""
 
@@ -106,6 +109,11 @@ class Layout:
         return self.folder / "ca.pem"
 
     @property
+    def tested_on(self) -> Path:
+        """What the committed bundles were tested on: runtimes and instruction sets."""
+        return self.folder / "tested-on.json"
+
+    @property
     def trust(self) -> Path:
         """Folder of trusted metadata."""
         return self.folder / "trust"
@@ -176,6 +184,8 @@ def parse_config(document: dict[str, Any], *, where: str) -> Config:
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise UsageError(f"{name} must be above 0", where=where)
+    if config.source is not None and bool(config.source.folder) is bool(config.source.video):
+        raise UsageError("source needs a folder or a video, and not both", where=where)
     if config.source is not None and not config.source.rate_hz > 0:
         raise UsageError("source.rate_hz must be above 0", where=where)
     for span in config.maintenance:

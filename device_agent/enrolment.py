@@ -167,6 +167,20 @@ def _keep_ca(pem: str, path: Path) -> None:
     write_durably(path, pem.encode(), mode=0o600)
 
 
+def pin_again(layout: Layout, root: Path, *, sha256: str) -> None:
+    """Replace what this device trusts: for a person at the device, when too few keys are left.
+
+    Raises:
+        StorageError: A file cannot be read or written.
+        TrustError: The root has another digest, or is not signed by its own keys.
+    """
+    try:
+        data = root.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"cannot be read ({error})", where=str(root)) from error
+    _pin(layout.trust, data, sha256)
+
+
 def _pin(folder: Path, root: str, sha256: str) -> None:
     from edgekit.trust.verifying import TrustStore
 

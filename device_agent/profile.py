@@ -6,6 +6,7 @@ Looking for runtimes imports NumPy, so the agent asks in another process: `detec
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -15,9 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import edgekit
+from device_agent.config import Layout
 from edgekit import codec
 from edgekit.device import DeviceProfile
-from edgekit.errors import FormatError, RuntimeFailedError, UsageError
+from edgekit.durable import write_durably
+from edgekit.errors import FormatError, RuntimeFailedError, StorageError, UsageError
 
 # Flag in /proc/cpuinfo (x86 "flags", ARM "Features") -> the name that variants ask for.
 _INSTRUCTION_SETS = {
@@ -93,6 +96,27 @@ def restricted(profile: DeviceProfile, only: Sequence[str]) -> DeviceProfile:
         have = ", ".join(sorted(profile.runtimes)) or "none"
         raise UsageError(f"runtimes = {list(only)}: none of them works here, available: {have}")
     return replace(profile, runtimes=runtimes)
+
+
+def fingerprint(profile: DeviceProfile) -> str:
+    """Return what a self-test was valid for: runtimes with versions, CPU and its extensions."""
+    runtimes = ",".join(f"{name}={v}" for name, v in sorted(profile.runtimes.items()))
+    return f"{profile.arch} {','.join(profile.instruction_sets)} {runtimes}"
+
+
+def tested_on(layout: Layout) -> str:
+    """Return the fingerprint of the last start at which every model answered; empty for none."""
+    try:
+        return layout.tested_on.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def remember_tested(layout: Layout, text: str) -> None:
+    """Keep the fingerprint; without room for it the next start tests once more."""
+    if tested_on(layout) != text:
+        with contextlib.suppress(StorageError):
+            write_durably(layout.tested_on, text.encode())
 
 
 def _cpuinfo() -> str:

@@ -61,8 +61,11 @@ class Supervisor:
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self._thread.start()
 
-    def serve(self, model: str, digest: str) -> None:
-        """Let a committed bundle answer; returns before it is ready. Idempotent."""
+    def serve(self, model: str, digest: str, *, self_test: bool = False) -> None:
+        """Let a committed bundle answer; returns before it is ready. Idempotent.
+
+        With `self_test` it answers only after its golden samples reproduced.
+        """
         with self._ordering():
             seat = self._seat(model)
             front = seat.front
@@ -72,7 +75,7 @@ class Supervisor:
             self._retire(seat, seat.reserve)
             seat.mode, seat.exhausted_s, seat.reserve = Mode.STEADY, None, None
             seat.restarts.clear()
-            seat.front = self._start(seat, model, digest, serve=Mode.STEADY)
+            seat.front = self._start(seat, model, digest, serve=Mode.STEADY, self_test=self_test)
 
     def wait_serving(self, model: str, *, timeout_s: float) -> bool:
         """Wait until the front of a model answers; False if it does not in time."""
@@ -328,4 +331,7 @@ class Supervisor:
             seat.exhausted_s = now
         else:
             seat.restarts.append(now)
-            seat.front = self._start(seat, model, ended.spec.digest, serve=seat.mode)
+            tested = ended.spec.self_test and ended.ready is None
+            seat.front = self._start(
+                seat, model, ended.spec.digest, serve=seat.mode, self_test=tested
+            )

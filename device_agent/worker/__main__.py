@@ -100,7 +100,13 @@ class Worker:
         source = self._spec.source
         if source is None or self._replay is not None:
             return
-        self._replay = Replay(source, self._engine.answer_raw)
+        preprocessing = self._engine.manifest.preprocessing
+        self._replay = Replay(
+            source,
+            self._engine.answer_raw,
+            channels=preprocessing.channels if preprocessing else 3,
+            failed=lambda: self._recorder.failed("pre"),
+        )
         self._replay.start()
 
     def _stop_replay(self) -> None:

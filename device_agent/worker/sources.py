@@ -1,4 +1,4 @@
-"""Samples that nobody sends: a folder, replayed for ever at a steady rate."""
+"""Samples that nobody sends, at a steady rate: a folder replayed for ever, or a video."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from device_agent.config import Source
+from device_agent.worker.frames import Frames
 from edgekit.errors import DataError, EdgeKitError, MissingExtraError
 from edgekit.runtime.base import Tensor
 
@@ -60,11 +61,29 @@ def _read_image(path: Path) -> Tensor:
 
 
 class Replay:
-    """A thread that hands every sample of a folder to `take`, again and again."""
+    """A thread that hands every sample of a source to `take`, again and again."""
 
-    def __init__(self, source: Source, take: Callable[[Tensor], object]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        take: Callable[[Tensor], object],
+        *,
+        channels: int = 3,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare; `start` begins.
+
+        Args:
+            source: Where samples come from.
+            take: Gets every sample.
+            channels: Of the frames of a video: 1 for grey, 3 for RGB.
+            failed: Called for every sample that could not be had.
+        """
         self._source = source
         self._take = take
+        self._failed = failed
+        self._frames = Frames(source.video, channels=channels, clock=time.monotonic)
+        self._turn, self._sorted = 0, list[Path]()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
 
@@ -79,14 +98,27 @@ class Replay:
 
     def _run(self) -> None:
         period_s, due_s = 1.0 / self._source.rate_hz, time.monotonic()
-        turn, files = 0, list[Path]()
+        following = self._frame if self._source.video else self._file
         while not self._stop.wait(max(0.0, due_s - time.monotonic())):
             # A model slower than the rate sets the pace: no queue builds up.
             due_s = max(due_s + period_s, time.monotonic())
             try:
-                if turn >= len(files):
-                    turn, files = 0, sample_files(Path(self._source.folder))
-                turn += 1
-                self._take(read_sample(files[turn - 1]))
+                sample = following()
             except EdgeKitError as error:
+                self._failed()
                 logger.warning("sample failed", extra={"fields": {"error": str(error)}})
+                continue
+            try:
+                self._take(sample)
+            except EdgeKitError as error:
+                logger.warning("sample refused", extra={"fields": {"error": str(error)}})
+        self._frames.close()
+
+    def _frame(self) -> Tensor:
+        return self._frames.next()
+
+    def _file(self) -> Tensor:
+        if self._turn >= len(self._sorted):
+            self._turn, self._sorted = 0, sample_files(Path(self._source.folder))
+        self._turn += 1
+        return read_sample(self._sorted[self._turn - 1])

@@ -1,11 +1,13 @@
 """SIGKILL at every journal write of an update: before it, and after it.
 
 A kill, not a power cut: what was written stays. The agent is the real one in its own process; only
-`Journal.write` is wrapped, to end the process at the wanted moment.
+`Journal.write` is wrapped, to end the process at the wanted moment of the wanted release; so the
+agent that finishes one deployment is the one that is killed in the next.
 """
 
 from __future__ import annotations
 
+import random
 import signal
 import time
 from collections.abc import Iterator
@@ -24,15 +26,15 @@ KILL_AT = """
 import os, signal, sys
 from device_agent.journal import Journal
 from device_agent.__main__ import main
-moment, write, count = {moment}, Journal.write, 0
+moment, version, write, count = {moment}, {version!r}, Journal.write, 0
 
 def wrapped(self, record):
     global count
-    count += 1
-    if 2 * count - 1 == moment:
+    count += bool(count or record.deployment and record.deployment.version == version)
+    if count and 2 * count - 1 == moment:
         os.kill(os.getpid(), signal.SIGKILL)
     write(self, record)
-    if 2 * count == moment:
+    if count and 2 * count == moment:
         os.kill(os.getpid(), signal.SIGKILL)
 
 Journal.write = wrapped
@@ -90,7 +92,8 @@ def check(device: Device, offer: Offer, before: str, outcomes: set[tuple[str, st
     """Check what a restarted agent does in the end; returns the digest that runs."""
     wait_for(lambda: offer.closed, why=device.log())
     assert offer.outcome in outcomes
-    runs = offer.bundle.sha256 if offer.outcome[0] == "committed" else before
+    kept = offer.outcome[0] in {"committed", "unexercised"}
+    runs = offer.bundle.sha256 if kept else before
     wait_for(lambda: device.fleet.running == f"digits={runs}", why=device.log())
     assert offer.closed[0]["edgekit"]["digest"] == runs
     model = device.folder / "models" / "digits"
@@ -103,25 +106,27 @@ def check(device: Device, offer: Offer, before: str, outcomes: set[tuple[str, st
     return runs
 
 
+def killed_in(moment: int) -> str:
+    """Return a program that is killed at a moment of the release that is offered for it."""
+    return KILL_AT.format(moment=moment, version=f"2.{moment}.0")
+
+
 def sweep(
     device: Device, fleet: Fleet, *, first: int, outcomes: set[tuple[str, str]], **kind: Any
 ) -> int:
     """Kill the agent at one moment after another until an update needs no more; count kills."""
     bundles = device.folder.parent / "bundles"
     offer = fleet.offer(make_bundle(bundles, "1.0.0"))
-    device.start()
+    device.start(killed_in(first))
     wait_for(lambda: offer.closed)
     runs = offer.bundle.sha256
-    device.stop()
     for moment in range(first, 60):
         bundle = make_bundle(bundles, f"2.{moment}.0", shift=moment / 10, **kind)
         offer = fleet.offer(bundle)
-        device.start(KILL_AT.format(moment=moment))
         killed = ends_by_itself_or_reports(device, offer)
         if killed:
-            device.start()
+            device.start(killed_in(moment + 1))
         runs = check(device, offer, runs, outcomes)
-        device.stop()
         if not killed:
             return moment - first
     raise AssertionError("every moment had a kill: the sweep is too short")
@@ -138,4 +143,24 @@ def test_an_agent_killed_while_going_back_serves_the_old_model_and_reports_once(
     device: Device, fleet: Fleet
 ) -> None:
     outcomes = {("reverted", "nan_outputs"), ("reverted", "interrupted")}
-    assert sweep(device, fleet, first=14, outcomes=outcomes, nan=True) == 7
+    assert sweep(device, fleet, first=11, outcomes=outcomes, nan=True) == 10
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_an_agent_killed_at_any_time_serves_and_reports_once(
+    device: Device, fleet: Fleet, tmp_path: Path
+) -> None:
+    """A hundred updates, each with a kill at a random time."""
+    rng = random.Random(20261121)
+    outcomes = {("committed", ""), ("unexercised", ""), ("reverted", "interrupted")}
+    first = fleet.offer(make_bundle(tmp_path / "bundles", "1.0.0"))
+    device.start()
+    wait_for(lambda: first.closed)
+    runs = first.bundle.sha256
+    for number in range(100):
+        offer = fleet.offer(make_bundle(tmp_path / "bundles", f"2.{number}.0", shift=number / 50))
+        time.sleep(rng.uniform(0.0, 3.0))
+        device.kill()
+        device.start()
+        runs = check(device, offer, runs, outcomes)

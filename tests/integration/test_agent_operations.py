@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import ipaddress
 import json
 import shutil
 import socket
 import ssl
+import stat
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.integration.agent_fleet import CONFIG, DEVICE, Device, Fleet, quiet_end, wait_for
+from tests.integration.agent_fleet import CONFIG, DEVICE, TOKEN, Device, Fleet, quiet_end, wait_for
 from tests.integration.agent_models import make_bundle
 
 pytestmark = pytest.mark.integration
@@ -207,3 +210,41 @@ def test_doctor_and_metrics_tell_how_a_device_is(
     assert unwell.returncode == 1
     failed = [line for line in unwell.stdout.splitlines() if line.startswith("fail")]
     assert [line.split()[1] for line in failed] == ["model", "network"]
+
+
+@pytest.mark.slow
+def test_a_diagnosis_holds_the_state_and_no_secret(device: Device, tmp_path: Path) -> None:
+    device.enrol()
+    (device.folder / "journal.damaged").write_bytes(b"x" * (1 << 20))
+    out = tmp_path / "diagnosis.tar.gz"
+    assert device.command("diagnose", "--out", str(out)).returncode == 0
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    with tarfile.open(out) as archive:
+        parts = {
+            member.name.partition("/")[2]: archive.extractfile(member).read()  # type: ignore[union-attr]
+            for member in archive
+        }
+    assert {"doctor.json", "status.json", "identity.json", "config.json"} <= set(parts)
+    assert len(parts["journal.damaged"]) == 256 << 10
+    assert all(TOKEN.encode() not in data for data in parts.values())
+
+
+def test_a_token_and_a_root_are_replaced_by_a_person(device: Device, tmp_path: Path) -> None:
+    device.enrol()
+    token, root = tmp_path / "token", tmp_path / "root.json"
+    token.write_text("n" * 64)
+    token.chmod(0o600)
+    assert device.command("set-token", "--token-file", str(token)).returncode == 0
+    identity = device.folder / "identity.json"
+    assert json.loads(identity.read_bytes())["token"] == "n" * 64
+    assert stat.S_IMODE(identity.stat().st_mode) == 0o600
+
+    other = Fleet(tmp_path / "other")
+    root.write_bytes(other.root)
+    wrong = device.command("trust-reset", "--root", str(root), "--sha256", "0" * 64)
+    assert wrong.returncode == 15
+    sha256 = hashlib.sha256(other.root).hexdigest()
+    done = device.command("trust-reset", "--root", str(root), "--sha256", sha256)
+    assert done.returncode == 0, done.stderr
+    index = json.loads((device.folder / "trust" / "current.json").read_bytes())
+    assert list(index["files"].values()) == [sha256]
