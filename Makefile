@@ -37,8 +37,9 @@ test: setup      ## every test
 soak: setup      ## the long forms: hundreds of crash states and kills (half an hour and more)
 	$(BIN)/python -m pytest -m soak
 
-bench: setup     ## the short form of every benchmark
+bench: setup     ## the short form of every benchmark; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.page > docs/benchmarks.md
 
 NNCF     := .venv-peers-nncf
 GOOSEBIT := .venv-peers-goosebit
@@ -46,6 +47,7 @@ GOOSEBIT := .venv-peers-goosebit
 bench-peers: setup $(NNCF) $(GOOSEBIT)  ## benchmarks with peers, each in an environment of its own
 	EDGEKIT_NNCF=$(NNCF)/bin/python EDGEKIT_GOOSEBIT=$(GOOSEBIT)/bin/python \
 		$(BIN)/python -m benchmarks conversion_peers polls
+	$(BIN)/python -m benchmarks.page > docs/benchmarks.md
 
 $(NNCF):
 	$(PYTHON) -m venv $@
