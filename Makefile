@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup fmt lint test soak demo bench clean
+.PHONY: help setup fmt lint test soak demo bench bench-peers clean
 help:            ## list the recipes
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
@@ -37,8 +37,25 @@ test: setup      ## every test
 soak: setup      ## the long forms: hundreds of crash states and kills (half an hour and more)
 	$(BIN)/python -m pytest -m soak
 
-bench: setup     ## the short form of every benchmark
+bench: setup     ## the short form of every benchmark; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.page > docs/benchmarks.md
+
+NNCF     := .venv-peers-nncf
+GOOSEBIT := .venv-peers-goosebit
+
+bench-peers: setup $(NNCF) $(GOOSEBIT)  ## benchmarks with peers, each in an environment of its own
+	EDGEKIT_NNCF=$(NNCF)/bin/python EDGEKIT_GOOSEBIT=$(GOOSEBIT)/bin/python \
+		$(BIN)/python -m benchmarks conversion_peers polls
+	$(BIN)/python -m benchmarks.page > docs/benchmarks.md
+
+$(NNCF):
+	$(PYTHON) -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check nncf==3.4.0 onnx==1.23.2 onnxruntime==1.31.1 || { rm -rf $@; exit 1; }
+
+$(GOOSEBIT):
+	$(PYTHON) -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check gooseBit==0.2.12 aerich || { rm -rf $@; exit 1; }
 
 clean:           ## remove what the recipes made
 	rm -rf $(VENV) .venv-* demo-run build *.egg-info

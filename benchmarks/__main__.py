@@ -59,6 +59,9 @@ def _run(name: str, run: Run, *, short: bool) -> bool:
     except EdgeKitError as error:
         sys.stderr.write(f"{name}: {error}\n")
         return False
+    if not results:
+        sys.stderr.write(f"{name}: nothing to compare with here; see: make bench-peers\n")
+        return True
     write_results(
         RESULTS / f"{name}.json",
         results,

@@ -82,7 +82,7 @@ def _imports(rounds: int) -> list[Result]:
     }
     effort = Effort(warmup_runs=1, num_runs=rounds, min_secs=0.0)
     samples = measure(candidates, effort)
-    return _compared("program code in memory", "ms", samples)
+    return _compared("import of its program", "ms", samples)
 
 
 def _python(code: str) -> None:

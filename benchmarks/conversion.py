@@ -78,7 +78,7 @@ def run(short: bool) -> list[Result]:
     found: dict[tuple[str, str], list[Outcome]] = {}
     with tempfile.TemporaryDirectory() as folder, quiet_process():
         for seed in (0, *seeds):  # the first run loads the libraries and is thrown away
-            for case in _cases(Path(folder), seed):
+            for case in cases(Path(folder), seed):
                 for candidate, outcome in _both(case, Path(folder), seed):
                     found.setdefault((case.name, candidate), []).append(outcome)
     return [
@@ -114,13 +114,13 @@ def _results(name: str, found: dict[tuple[str, str], list[Outcome]]) -> Iterator
 def _both(case: Case, folder: Path, seed: int) -> Iterator[tuple[str, Outcome]]:
     ways = {PLAIN: _plain, OURS: _ours}
     evaluation = read_samples(case.evaluation)
-    reference = _reference(case, evaluation)
+    reference = reference_answers(case, evaluation)
     for candidate in (PLAIN, OURS) if seed % 2 == 0 else (OURS, PLAIN):
         with tempfile.TemporaryDirectory(dir=folder) as own:
             began = time.perf_counter()
             model = ways[candidate](case, Path(own))
             seconds = time.perf_counter() - began
-            answers = _answers(case, model, evaluation)
+            answers = answers_of_file(case, model, evaluation)
         labels = evaluation.labelled()
         lost = 100 * (accuracy(reference, labels) - accuracy(answers, labels))
         yield (
@@ -140,12 +140,13 @@ def _plain(case: Case, folder: Path) -> Path:
     from onnxruntime.quantization import quantize_static
 
     with quiet_python():
-        _export(case, folder / "float.onnx")
+        export(case, folder / "float.onnx")
         quantize_static(folder / "float.onnx", folder / "int8.onnx", _Reader(case))
     return folder / "int8.onnx"
 
 
-def _export(case: Case, out: Path) -> None:
+def export(case: Case, out: Path) -> None:
+    """Write the float model as ONNX."""
     import torch
 
     if case.weights is None:
@@ -188,11 +189,12 @@ class _Reader:
         return None if tensor is None else {self._name: tensor}
 
 
-def _reference(case: Case, evaluation: Samples) -> Tensor:
+def reference_answers(case: Case, evaluation: Samples) -> Tensor:
+    """Return what the source answers, [samples, classes]."""
     import torch
 
     if case.weights is None:
-        return _answers(case, Path(case.source), evaluation)
+        return answers_of_file(case, Path(case.source), evaluation)
     module = _module(case)
     with torch.inference_mode():
         rows = answers_of(
@@ -204,12 +206,14 @@ def _reference(case: Case, evaluation: Samples) -> Tensor:
     return rows[0]
 
 
-def _answers(case: Case, model: Path, evaluation: Samples) -> Tensor:
+def answers_of_file(case: Case, model: Path, evaluation: Samples) -> Tensor:
+    """Return what an ONNX file answers, [samples, classes]."""
     session = open_session(model, ModelFormat.ONNX)
     return answers_of(session.run, evaluation, case.preprocessing, _ignore)[0]
 
 
-def _cases(folder: Path, seed: int) -> Iterator[Case]:
+def cases(folder: Path, seed: int) -> Iterator[Case]:
+    """Yield the models with the samples of a seed; made while it is asked for."""
     yield _digits(folder, seed)
     if (DATA / "mnist" / "mnist_8k.npz").is_file():
         yield _mnist(folder, seed)

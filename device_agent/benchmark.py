@@ -16,7 +16,7 @@ from edgekit import codec
 from edgekit.bench import Effort, Setting, bench_path
 from edgekit.bench.condition import busy_s
 from edgekit.errors import EdgeKitError
-from edgekit.protocol import BenchmarkAnswer, BenchmarkJob, BenchmarkRefusal
+from edgekit.jobs import BenchmarkAnswer, BenchmarkJob, BenchmarkRefusal
 
 WATCH_S = 1.0
 

@@ -19,7 +19,7 @@ from device_agent.ddi import Ddi
 from device_agent.slots import SlotStore
 from edgekit import codec
 from edgekit.errors import EdgeKitError, FormatError, NetworkError, RefusedError
-from edgekit.protocol import BenchmarkAnswer, BenchmarkJob, BenchmarkRefusal
+from edgekit.jobs import BenchmarkAnswer, BenchmarkJob, BenchmarkRefusal
 
 logger = logging.getLogger(__name__)
 MAX_JOB_S = 3600.0

@@ -13,6 +13,7 @@ from device_agent.transport import Transport
 from edgekit import codec
 from edgekit.device import DeviceProfile
 from edgekit.errors import FormatError
+from edgekit.jobs import BenchmarkAnswer, BenchmarkJob
 from edgekit.protocol import (
     LINK_BENCHMARK,
     LINK_DELTA,
@@ -25,8 +26,6 @@ from edgekit.protocol import (
     META_VARIANT,
     META_VERSION,
     RUNNING_HEADER,
-    BenchmarkAnswer,
-    BenchmarkJob,
     Chunk,
     ControllerBase,
     DeploymentBase,

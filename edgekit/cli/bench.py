@@ -6,6 +6,7 @@ or `--selector` it is `edgekit bench remote`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,7 @@ from edgekit.bench.compare import CompareEffort, CompareReport, compare, require
 from edgekit.bench.effort import DEFAULT, PRESETS, Effort, Preset
 from edgekit.bench.latency import Setting, bench_path
 from edgekit.bench.measured import measured
+from edgekit.bench.messages import Slice
 from edgekit.bench.page import named, page, percentile_text
 from edgekit.bench.report import (
     LatencyFile,
@@ -121,7 +123,7 @@ def run(
         save_latency(save, file)
     if html is not None:
         _write(html, page(file))
-    _show(file, as_json=as_json)
+    _show(file, as_json=as_json, profile_asked=profile)
 
 
 @app.command("compare")
@@ -258,15 +260,15 @@ def _write(path: Path, text: str) -> None:
         raise StorageError(f"cannot write ({error.strerror})", where=str(path)) from error
 
 
-def _show(file: LatencyFile, *, as_json: bool) -> None:
+def _show(file: LatencyFile, *, as_json: bool, profile_asked: bool = False) -> None:
     if as_json:
         return print_json(without_samples(file))
     for report in file.reports:
-        _show_report(report)
+        _show_report(report, profile_asked=profile_asked)
     return None
 
 
-def _show_report(report: LatencyReport) -> None:
+def _show_report(report: LatencyReport, *, profile_asked: bool) -> None:
     say(f"{named(report)}: {report.runtime} {report.version} ({report.provider}), {report.inputs}")
     wanted = [p.percentile for p in report.steps[0].percentiles]
     print_table(
@@ -289,10 +291,25 @@ def _show_report(report: LatencyReport) -> None:
         say(f"memory: peak {memory.peak_mb:.0f} MiB, {memory.before_mb:.0f} before the model")
     floor = "" if report.noise_floor is None else f", noise floor {report.noise_floor:.1%}"
     say(f"machine: {(report.steadiness or 'not judged').upper()}{floor}")
+    if profile_asked and not report.operators:
+        say(f"operators: {report.runtime} has no profile")
     for operator in sorted(report.operators, key=lambda o: -o.median_ms)[:10]:
         say(f"  {operator.median_ms:8.4f} ms  {operator.kind:16} {operator.name}")
+    if report.curve:
+        say(sustained_text(report.curve))
     for warning in report.warnings:
         say(f"warning: {warning}")
+
+
+def sustained_text(curve: Sequence[Slice]) -> str:
+    """Return what a sustained load did to the latency: its first, worst and last slice."""
+    first, last = curve[0].inference.median, curve[-1].inference.median
+    worst = max(part.inference.median for part in curve)
+    throttled = sum(part.condition.throttle_events or 0 for part in curve)
+    return (
+        f"sustained: median {first:.4g} ms in the first of {len(curve)} slices, {worst:.4g} in the "
+        f"worst, {last:.4g} in the last ({last / first - 1:+.1%}), {throttled} throttling events"
+    )
 
 
 def _show_comparison(report: CompareReport, *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from edgekit import codec
 from edgekit.client.wire_benchmarks import BenchmarkView, FieldAlarmView, NewBenchmark
-from edgekit.protocol import BenchmarkAnswer
+from edgekit.jobs import BenchmarkAnswer
 from fleet_server.api.context import CONTROLLER, Context, read_body, run_in_threadpool
 from fleet_server.api.management import PREFIX
 

@@ -14,7 +14,7 @@ from edgekit import codec
 from edgekit.bench.report import LatencyReport
 from edgekit.client.wire_benchmarks import BenchmarkView, FieldAlarmView, NewBenchmark
 from edgekit.errors import FormatError, UsageError
-from edgekit.protocol import BenchmarkAnswer, BenchmarkJob
+from edgekit.jobs import BenchmarkAnswer, BenchmarkJob
 from fleet_server.domain.field_alarm import Expected, FieldAlarm, field_alarm
 from fleet_server.domain.selector import parse_selector
 from fleet_server.services.errors import NotFoundError

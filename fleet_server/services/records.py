@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from edgekit.bench.report import LatencyReport
 from edgekit.device import DeviceProfile, Requirements
-from edgekit.protocol import BenchmarkJob
+from edgekit.jobs import BenchmarkJob
 from edgekit.telemetry import Window
 from fleet_server.domain.deployment import ENDED_STATES, Deployment
 from fleet_server.domain.goal import ReleaseState

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from edgekit.bench.report import LatencyReport
 from edgekit.device import DeviceProfile, Requirements
-from edgekit.protocol import BenchmarkJob
+from edgekit.jobs import BenchmarkJob
 from fleet_server.domain.rollout import Rollout
 from fleet_server.services.records import AutoConfirm, BenchmarkState, DeviceState
 from fleet_server.store.columns import Coded, SelectorText, UtcDateTime, Word

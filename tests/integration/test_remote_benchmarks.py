@@ -18,7 +18,8 @@ from edgekit.bench.statistics import percentile_of, summarize
 from edgekit.client.wire_benchmarks import BenchmarkView, NewBenchmark
 from edgekit.demo.processes import wait_for
 from edgekit.errors import EdgeKitError, RefusedError, UsageError
-from edgekit.protocol import LINK_BENCHMARK, BenchmarkAnswer, BenchmarkJob, BenchmarkRefusal
+from edgekit.jobs import BenchmarkAnswer, BenchmarkJob, BenchmarkRefusal
+from edgekit.protocol import LINK_BENCHMARK
 from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, drive
 from tests.unit.edgekit.bench_reports import report
 

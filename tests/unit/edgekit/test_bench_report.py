@@ -8,10 +8,12 @@ import pytest
 
 from edgekit.bench import Steadiness, read_latency, save_latency, summarize
 from edgekit.bench.measure import WarmUp
+from edgekit.bench.messages import Slice
 from edgekit.bench.page import page, percentile_text
 from edgekit.bench.statistics import percentile_of
 from edgekit.bench.steadiness import Drift
 from edgekit.bench.svg import ticks
+from edgekit.cli.bench import sustained_text
 from edgekit.errors import FormatError, StorageError
 from tests.unit.edgekit.bench_reports import CONDITION, file, report
 
@@ -96,6 +98,19 @@ def test_ticks_are_few_and_inside(low, high):
     found = ticks(low, high)
     assert 2 <= len(found) <= 8
     assert all(low <= tick <= high * 1.0001 for tick in found)
+
+
+def test_a_sustained_load_is_told_by_its_first_worst_and_last_slice():
+    it = report()
+    slices = [
+        Slice(at_s=at, inference=summarize([ms, ms], unit="ms"), condition=CONDITION)
+        for at, ms in ((0.0, 10.0), (1.0, 14.0), (2.0, 12.0))
+    ]
+    assert it.curve
+    assert sustained_text(slices) == (
+        "sustained: median 10 ms in the first of 3 slices, 14 in the worst, 12 in the last "
+        "(+20.0%), 0 throttling events"
+    )
 
 
 def test_one_value_has_one_tick():
