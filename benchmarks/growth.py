@@ -1,185 +1,170 @@
-"""What does a poll, a gate's evaluation and a rollout's start cost as the fleet grows?
+"""How does each cost grow with its work? Time as a power of size: 1 is linear, 2 is quadratic.
 
-The real services over a real SQLite file with 1,000 to 100,000 registered devices (the long form: a
-million), without HTTP: a poll that the database has to answer, a scheduler's round with one open
-rollout of ten canaries, and starting that rollout. The baseline of each is the smallest fleet: flat
-growth is a ratio near 1. Beside it: what a device's day of one-minute windows takes on the disk.
+The exponent is the slope of log time over log size, fitted by Theil-Sen over sizes that double; its
+interval comes from resampling the rounds. There is no other program to compare with: the baseline
+is the work itself, exponent 1. What must not grow faster than its work fails that here.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
-import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks.fleets import DIGEST, device_id, now, token
-from edgekit.bench import Result, paired_ratio, summarize
-from edgekit.client.wire import NewRollout
-from edgekit.device import DeviceProfile, Requirements, RuntimeRange
-from edgekit.protocol import TelemetryBatch
-from edgekit.trust.online import OnlineKeys
-from fleet_server.domain.goal import ReleaseState
-from fleet_server.services.access import digest_of
-from fleet_server.services.bag import Services, make_services
-from fleet_server.services.config import Settings
-from fleet_server.services.records import DeviceRecord, ReleaseRecord, VariantRecord
-from fleet_server.services.trust import TrustService
-from fleet_server.store import schema
-from fleet_server.store.blobs import FolderBlobs
-from fleet_server.store.database import SqlDatabase
-from fleet_server.store.deltas import FolderDeltas
-from fleet_server.store.dialects import KIND, Kind, insert_or_ignore
+from benchmarks.models import random_bundle
+from benchmarks.rollout_exposure import STAGES, OurRule
+from benchmarks.simulated_fleet import Release, SimulatedFleet
+from edgekit.bench import Effort, Interval, Result, Summary, measure
+from edgekit.bundle import open_bundle
+from edgekit.telemetry import LogHistogram
+from fleet_server.domain.assignment import Candidate, choose_canaries
+from fleet_server.domain.evidence import Stratum
 
-QUESTION = "cost as the fleet grows"
-POLL, GATE, START = "poll by database", "scheduler's round", "start of a rollout"
-_MANY = 5000
+QUESTION = "exponent of time over work"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+RESAMPLES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One cost.
+
+    Attributes:
+        name: What is done.
+        unit: What its size counts.
+        sizes: Doubling.
+        prepare: Returns the work of a size, ready to be timed.
+    """
+
+    name: str
+    unit: str
+    sizes: tuple[int, ...]
+    prepare: Callable[[int, Path], Callable[[], object]]
+
+
+def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:
+    """Return the median slope of log time over log size.
+
+    Source: Theil 1950, Sen 1968.
+    """
+    x, y = np.log(np.asarray(sizes)), np.log(np.asarray(times))
+    first, second = np.triu_indices(len(x), 1)
+    return float(np.median((y[second] - y[first]) / (x[second] - x[first])))
+
+
+def fitted(samples: dict[int, list[float]], *, rng: np.random.Generator) -> tuple[float, Interval]:
+    """Return the exponent of the medians, and its 95 % interval from resampled measurements."""
+    sizes = sorted(samples)
+    slopes = [
+        exponent(sizes, [float(np.median(rng.choice(samples[n], len(samples[n])))) for n in sizes])
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile(slopes, (0.025, 0.975))
+    value = exponent(sizes, [float(np.median(samples[n])) for n in sizes])
+    return value, Interval(low=float(low), high=float(high))
 
 
 def run(short: bool) -> list[Result]:
-    """Measure fleet by fleet; the short form takes about a minute."""
-    sizes = [1000, 10_000, 100_000] if short else [1000, 10_000, 100_000, 1_000_000]
-    results: list[Result] = []
-    first: dict[str, list[float]] = {}
-    for size in sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            samples, day_kb = _measure(Path(folder), size)
-        for name, values in samples.items():
-            base = first.setdefault(name, values)
-            ratio = None
-            if base is not values:
-                ratio = paired_ratio(values, base, rng=np.random.default_rng(2))
-            results.append(
-                Result(
-                    question=QUESTION,
-                    candidate=name,
-                    condition=f"{size} devices, {day_kb:.0f} kB a device and day",
-                    summary=summarize(values, unit="ms"),
-                    samples=tuple(values),
-                    ratio=ratio,
-                )
-            )
-    return results
+    """Measure every cost; the short form takes about half a minute."""
+    runs = 7 if short else 40
+    return [_measured(work, runs) for work in WORKS]
 
 
-def _measure(folder: Path, size: int) -> tuple[dict[str, list[float]], float]:
-    database = SqlDatabase.open(f"sqlite:///{folder / 'fleet.sqlite'}")
-    database.migrate()
-    _fill(database, size)
-    services = _services(folder, database)
-    rng = np.random.default_rng(size)
-    polled = [device_id(int(index)) for index in rng.integers(0, size, 220)]
-    started = now()
-    wanted = NewRollout(
-        model="digits",
-        version="1.1.0",
-        policy={
-            "stages": [
-                {"devices": 10, "bake_s": 3600, "timeout_s": 7200, "min_windows": 2},
-                {"percent": 100, "bake_s": 3600, "timeout_s": 7200, "min_windows": 2},
-            ],
-            "gate": {"mode": "must_not_fail"},
-        },
-    )
-    starts = _times(1, lambda _: services.rollouts.start(wanted, by="bench", now=started))
-    services.rollouts.tick(now=started)
-    polls = _times(
-        len(polled),
-        lambda n: services.checkin.poll(polled[n], {"digits": DIGEST}, now=started),
-    )
-    rounds = _times(8, lambda n: services.rollouts.tick(now=started + timedelta(seconds=n + 1)))
-    day_kb = _day_kb(folder, database, services)
-    database.close()
-    return {POLL: polls[20:], GATE: rounds[1:], START: starts * 5}, day_kb
-
-
-def _times(count: int, work: Callable[[int], Any]) -> list[float]:
-    times = []
-    for index in range(count):
-        begun = time.perf_counter()
-        work(index)
-        times.append(1000 * (time.perf_counter() - begun))
-    return times
-
-
-def _day_kb(folder: Path, database: SqlDatabase, services: Services) -> float:
-    """Return what a day of one device's windows adds to the file."""
-    from benchmarks.telemetry import window
-
-    before = _bytes(folder, database)
-    for start in range(0, 1440, 480):
-        windows = tuple(window(start + number + 1) for number in range(480))
-        batch = TelemetryBatch(spool_id="s", boot_id="b", sent_mono_s=2.0, windows=windows)
-        services.telemetry.store(device_id(0), batch, received_at=now())
-    return (_bytes(folder, database) - before) / 1024
-
-
-def _bytes(folder: Path, database: SqlDatabase) -> int:
-    with database.engine.connect() as connection:
-        connection.exec_driver_sql("COMMIT")
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.exec_driver_sql("BEGIN")
-    return (folder / "fleet.sqlite").stat().st_size
-
-
-def _fill(database: SqlDatabase, size: int) -> None:
-    profile = DeviceProfile(runtimes={"onnxruntime": "1.31.1"}, arch="x86_64")
-    at = now()
-    names = {column.name for column in schema.devices.columns}
-    with database.engine.connect() as opened:
-        connection = opened.execution_options(**{KIND: Kind.WRITE})
-        with connection.begin():
-            for begin in range(0, size, _MANY):
-                rows = []
-                for index in range(begin, min(size, begin + _MANY)):
-                    record = DeviceRecord(
-                        id=device_id(index),
-                        token_sha256=digest_of(token(index)),
-                        enrolled_by="0" * 64,
-                        enrolled_at=at,
-                        last_seen_at=at,
-                        profile=profile,
-                        running={"digits": DIGEST},
-                        speaks_running=True,
-                        attributes_wanted=False,
-                    )
-                    rows.append({name: getattr(record, name) for name in names})
-                insert_or_ignore(connection, schema.devices, rows)
-    with database.write() as tables:
-        for version, digest in (("1.0.0", DIGEST), ("1.1.0", "cd" * 32)):
-            tables.releases.add(_release(version, digest))
-        tables.changes.record(None)
-
-
-def _release(version: str, digest: str) -> ReleaseRecord:
-    variant = VariantRecord(
-        variant="onnx-fp32",
-        digest=digest,
-        sha1="0" * 40,
-        md5="0" * 32,
-        size=1000,
-        target=f"models/digits/{version}/x",
-        requires=Requirements(runtimes=(RuntimeRange(name="onnxruntime"),)),
-    )
-    return ReleaseRecord(
-        model="digits",
-        version=version,
-        state=ReleaseState.LISTED,
-        published_at=now(),
-        variants=(variant,),
+def _measured(work: Work, runs: int) -> Result:
+    with tempfile.TemporaryDirectory() as folder:
+        todo = {str(n): work.prepare(n, Path(folder) / str(n)) for n in work.sizes}
+        timed = measure(todo, Effort(warmup_runs=2, num_runs=runs, min_secs=0.0))
+    samples = {int(name): values for name, values in timed.items()}
+    value, interval = fitted(samples, rng=np.random.default_rng(8))
+    ends = (work.sizes[0], work.sizes[-1])
+    return Result(
+        question=QUESTION,
+        candidate="ours",
+        condition=f"{work.name}, {ends[0]:,} to {ends[1]:,} {work.unit}",
+        summary=Summary(
+            unit="",
+            count=runs * len(work.sizes),
+            median=value,
+            interval=interval,
+            p90=None,
+            minimum=interval.low,
+            maximum=interval.high,
+            variation=0.0,
+        ),
+        numbers={f"ms_at_{n}": float(np.median(samples[n])) for n in ends},
     )
 
 
-def _services(folder: Path, database: SqlDatabase) -> Services:
-    trust = TrustService(folder / "trust", OnlineKeys.create(folder / "keys"))
-    return make_services(
-        database,
-        FolderBlobs(folder / "blobs"),
-        trust,
-        Settings(),
-        deltas=FolderDeltas(folder / "deltas"),
-    )
+def _opening(kernels: int, folder: Path) -> Callable[[], object]:
+    path = random_bundle(folder, math.isqrt(kernels)).path
+    return lambda: open_bundle(path)
+
+
+def _stepping(devices: int, _folder: Path) -> Callable[[], object]:
+    fleet = SimulatedFleet(devices, Release(name="good"), np.random.default_rng(1))
+    rule = OurRule(fleet)
+    for minute in (0, 5):
+        rule.look(minute)
+    everybody = np.ones(devices, dtype=np.bool_)
+    fleet.offer(everybody, 10)
+    return lambda: rule.look(30)
+
+
+def _choosing(devices: int, _folder: Path) -> Callable[[], object]:
+    candidates = [
+        Candidate(
+            device_id=f"device-{index}",
+            stratum=Stratum(variant="a"),
+            site=f"site-{index % 20}",
+            last_polled_at=NOW,
+            poll_interval_s=60.0,
+        )
+        for index in range(devices)
+    ]
+    return lambda: choose_canaries(STAGES[0], candidates, rollout_id="r1", now=NOW)
+
+
+def _merging(windows: int, _folder: Path) -> Callable[[], object]:
+    rng = np.random.default_rng(2)
+    values = [LogHistogram.of(rng.lognormal(3.0, 0.3, 60).tolist()) for _ in range(windows)]
+
+    def merge() -> LogHistogram:
+        total = LogHistogram()
+        for value in values:
+            total = total.merged(value)
+        return total
+
+    return merge
+
+
+WORKS = (
+    Work(
+        name="open and verify a bundle",
+        unit="kernels of 3x3",
+        sizes=(1 << 14, 1 << 16, 1 << 18, 1 << 20),
+        prepare=_opening,
+    ),
+    Work(
+        name="step a rollout on the evidence of every device",
+        unit="devices",
+        sizes=(1000, 2000, 4000, 8000),
+        prepare=_stepping,
+    ),
+    Work(
+        name="choose canaries",
+        unit="devices",
+        sizes=(1000, 2000, 4000, 8000),
+        prepare=_choosing,
+    ),
+    Work(
+        name="merge windows of a minute",
+        unit="windows",
+        sizes=(500, 1000, 2000, 4000),
+        prepare=_merging,
+    ),
+)
