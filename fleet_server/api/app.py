@@ -24,6 +24,7 @@ from fleet_server.api import (
 )
 from fleet_server.api.audited import AuditApp
 from fleet_server.api.context import Context
+from fleet_server.api.examples import add_examples
 from fleet_server.api.intake import IntakeApp
 from fleet_server.api.poll import PollApp
 from fleet_server.api.problems import add_handlers
@@ -71,6 +72,7 @@ def make_app(context: Context, *, lifespan: Lifespan) -> ASGIApp:
         benchmarks.make_router(context),
     ):
         app.include_router(router)
+    add_examples(app)
     audited = AuditApp(app, context.services.accounts, clock=context.clock)
     repeats = RepeatApp(audited, context.services, clock=context.clock)
     shield = Shield(

@@ -241,3 +241,17 @@ def test_the_commands_for_access_do_what_they_say(
     assert "disabled" in edgekit("list")
     lines = [json.loads(line) for line in edgekit("audit").splitlines()]
     assert lines[-1]["action"] == "PATCH /api/v1/accounts/ci"
+
+
+def test_every_body_of_the_openapi_has_an_example_that_fits(server: Server) -> None:
+    document = server.ask("GET", "/api/v1/openapi.json").json
+    schemas, seen = document["components"]["schemas"], set()
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                if name := content["schema"].get("$ref", "").rpartition("/")[2]:
+                    seen.add(name)
+                    (example,) = schemas[name]["examples"]
+                    assert set(example) <= set(schemas[name]["properties"]), name
+                    assert set(schemas[name].get("required", ())) <= set(example), name
+    assert len(seen) >= 10

@@ -1,0 +1,46 @@
+"""Examples of what the management API takes, by the name of the body, for its OpenAPI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "AccountChange": {"role": "operator", "disabled": False},
+    "Because": {"reason": "answers from two places at once"},
+    "FreezeView": {"frozen": True, "reason": "stocktaking until Monday"},
+    "Login": {"name": "ada", "password": "correct horse battery staple"},
+    "NewAccount": {"name": "ci", "role": "publisher"},
+    "NewBenchmark": {"digest": "ab" * 32, "selector": "site=osaka"},
+    "NewDevice": {"id": "gate-7", "labels": {"site": "osaka"}},
+    "NewEnrolmentToken": {"uses": 50, "life_s": 86400, "labels": {"site": "osaka"}},
+    "NewGateway": {"name": "gateway-3"},
+    "NewRelease": {"model": "digits", "version": "1.1.0", "targets": '{"signatures":[...]}'},
+    "NewRollout": {
+        "model": "digits",
+        "version": "1.1.0",
+        "policy": {
+            "stages": [{"devices_per_variant": 1, "bake_s": 600}, {"percent": 100}],
+            "gate": {"mode": "must_not_fail"},
+        },
+    },
+    "NewToken": {"account": "ci", "role": "publisher", "life_s": 2592000, "note": "nightly"},
+    "NewWebhook": {"url": "https://example.org/edgekit"},
+    "Pin": {"version": "1.0.0"},
+    "TrustMetadata": {"metadata": '{"signatures":[...],"signed":{"_type":"targets"}}'},
+}
+
+
+def add_examples(app: FastAPI) -> None:
+    """Put the examples into an application's OpenAPI; it is made once, when it is asked for."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        for name, schema in document["components"]["schemas"].items():
+            if name in EXAMPLES:
+                schema["examples"] = [EXAMPLES[name]]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's own manual does
