@@ -5,6 +5,7 @@ Nothing appears at the destination before every bundle is whole.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from converters.billing import BOM, CARD, bill_of_materials, model_card
 from edgekit.bundle import Bundle, bundle_name, write_bundle
 from edgekit.errors import StorageError
 from edgekit.golden import GoldenSamples, golden_files
@@ -26,7 +28,13 @@ def write_variant(folder: Path, manifest: Manifest, model: Path, golden: GoldenS
     Raises:
         StorageError: No room or no permission.
     """
-    files = {manifest.file: model.read_bytes(), **golden_files(golden)}
+    content = model.read_bytes()
+    files = {
+        manifest.file: content,
+        **golden_files(golden),
+        BOM: bill_of_materials(manifest, hashlib.sha256(content).hexdigest()),
+        CARD: model_card(manifest),
+    }
     if manifest.labels:
         files[LABELS] = "".join(f"{label}\n" for label in manifest.labels).encode()
     name = bundle_name(manifest.model, manifest.version, manifest.variant)

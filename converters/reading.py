@@ -1,7 +1,7 @@
 """Reads samples: .npz files, folders of images, videos. Says what is wrong with a file.
 
-Arrays of an uncompressed .npz (what `numpy.savez` writes) are mapped, images and frames are decoded
-when asked for, so that memory does not grow with the number of samples.
+Rows of an uncompressed .npz (what `numpy.savez` writes), images and frames are read when asked for,
+so that memory does not grow with the number of samples.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp"}
 VIDEOS = {".avi", ".mkv", ".mov", ".mp4"}
 MAX_FRAMES = 300
 _RESERVED = {"images", "labels"}
-_CHUNK = 256
 
 
 def read_samples(path: Path) -> Samples:
@@ -70,13 +69,13 @@ def _npz(path: Path) -> Samples:
     return Samples(where=where, images=images, labels=labels, sha256=digest, arrays=others)
 
 
-def _arrays(path: Path) -> dict[str, Tensor]:
+def _arrays(path: Path) -> dict[str, Tensor | _Rows]:
     with zipfile.ZipFile(path) as archive:
         entries = [e for e in archive.infolist() if e.filename.endswith(".npy")]
         return {e.filename.removesuffix(".npy"): _member(path, archive, e) for e in entries}
 
 
-def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Tensor:
+def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Tensor | _Rows:
     """Return an array, mapped where its bytes lie in the file as they are."""
     with archive.open(entry) as member:
         major, _ = np.lib.format.read_magic(member)
@@ -89,13 +88,40 @@ def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Ten
         header = member.tell()
     if dtype.hasobject:
         raise ValueError("objects")
-    plain = entry.compress_type == zipfile.ZIP_STORED and not fortran and 0 not in shape and shape
-    if plain:
+    plain = entry.compress_type == zipfile.ZIP_STORED and not fortran and 0 not in shape
+    if plain and len(shape) > 1:
         start = _start(path, entry) + header
-        return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)
+        return _Rows(path, start, shape, dtype)
     with archive.open(entry) as member:
         array: Tensor = np.lib.format.read_array(member, allow_pickle=False)
         return array
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows of an array in a file, read one at a time."""
+
+    path: Path
+    start: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int, /) -> Tensor:
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        count = int(np.prod(self.shape[1:]))
+        at = self.start + (index % len(self)) * count * self.dtype.itemsize
+        row = np.fromfile(self.path, self.dtype, count, offset=at)
+        if len(row) != count:
+            raise DataError("is truncated", where=str(self.path))
+        return row.reshape(self.shape[1:])
 
 
 def _start(path: Path, entry: zipfile.ZipInfo) -> int:
@@ -109,16 +135,16 @@ def _start(path: Path, entry: zipfile.ZipInfo) -> int:
     return int(entry.header_offset + 30 + name + extra)
 
 
-def _finite(array: Tensor) -> bool:
+def _finite(array: Tensor | _Rows) -> bool:
     if array.dtype.kind != "f":
         return True
-    chunks = range(0, len(array), _CHUNK)
-    return all(bool(np.isfinite(array[start : start + _CHUNK]).all()) for start in chunks)
+    return all(bool(np.isfinite(array[index]).all()) for index in range(len(array)))
 
 
-def _labels(labels: Tensor | None, count: int, where: str) -> Tensor | None:
-    if labels is None or labels.size == 0:
+def _labels(given: Tensor | _Rows | None, count: int, where: str) -> Tensor | None:
+    if given is None or len(given) == 0:
         return None
+    labels = np.asarray(given)
     if labels.shape != (count,) or labels.dtype.kind not in "ui" or int(labels.min()) < 0:
         raise DataError(
             f"labels are {labels.dtype.name} of shape {list(labels.shape)}, not one class index "

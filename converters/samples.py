@@ -45,7 +45,7 @@ class Samples:
     images: Images
     labels: Tensor | None
     sha256: str
-    arrays: Mapping[str, Tensor] = field(default_factory=dict)
+    arrays: Mapping[str, Images] = field(default_factory=dict)
     further: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -85,7 +85,7 @@ class Samples:
             )
         return self.labels
 
-    def _array(self, name: str) -> Tensor:
+    def _array(self, name: str) -> Images:
         if name not in self.arrays:
             raise DataError(
                 f"has no array for the input {name}",

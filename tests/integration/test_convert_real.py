@@ -197,7 +197,7 @@ def test_a_ready_made_model_is_packaged(case: Case, test_data: Path, tmp_path: P
 def test_a_file_that_no_device_could_load_is_refused(
     file: str, kind: type[EdgeKitError], reason: str, test_data: Path, tmp_path: Path
 ):
-    case = Case(file=file, arrays=cut(32))
+    case = Case(file=file, arrays=cut(32), plan=AGREE)
     with pytest.raises(kind) as caught:
         package_given(plan_of(case, test_data, tmp_path))
     assert reason in str(caught.value)
@@ -212,7 +212,9 @@ def test_a_file_that_no_device_could_load_is_refused(
 def test_torchscript_is_refused_with_the_way_out(
     source: str, weights: str | None, test_data: Path, tmp_path: Path
 ):
-    case = Case(file=weights or source, arrays=cut(32), source=source if weights else None)
+    case = Case(
+        file=weights or source, arrays=cut(32), source=source if weights else None, plan=AGREE
+    )
     with pytest.raises(SourceError, match="TorchScript") as caught:
         convert(plan_of(case, test_data, tmp_path))
     assert WAY_OUT in str(caught.value)

@@ -1,0 +1,70 @@
+import json
+from dataclasses import replace
+
+from converters.billing import bill_of_materials, model_card
+from edgekit.device import Requirements, RuntimeRange
+from edgekit.manifest import (
+    GoldenSpec,
+    Lineage,
+    Manifest,
+    ModelFormat,
+    Precision,
+    Quality,
+    TensorSpec,
+)
+
+SPEC = TensorSpec(name="x", shape=(1, 4), dtype="float32")
+MANIFEST = Manifest(
+    model="digits",
+    version="1.0.0",
+    variant="onnx-int8",
+    format=ModelFormat.ONNX,
+    precision=Precision.INT8,
+    file="model.onnx",
+    inputs=(SPEC,),
+    outputs=(SPEC,),
+    requires=Requirements(runtimes=(RuntimeRange(name="onnxruntime", minimum="1.14"),)),
+    golden=GoldenSpec(count=3, atol=0.1),
+    quality=Quality(
+        metric="top1",
+        samples=100,
+        accuracy=0.97,
+        reference_accuracy=0.98,
+        max_abs_diff=0.2,
+        sqnr_db=30.0,
+        agreement=0.99,
+    ),
+    lineage=Lineage(
+        source="net:f",
+        digests={"weights": "ab" * 32, "calibration": "cd" * 32, "source": ""},
+        recipe="int8: min-max",
+        tools={"torch": "2.13.0"},
+    ),
+)
+
+
+def test_the_bill_names_model_data_and_tools_with_digests():
+    told = json.loads(bill_of_materials(MANIFEST, "ef" * 32))
+    assert (told["bomFormat"], told["specVersion"]) == ("CycloneDX", "1.6")
+    model = told["metadata"]["component"]
+    assert model["type"] == "machine-learning-model"
+    assert model["hashes"] == [{"alg": "SHA-256", "content": "ef" * 32}]
+    assert [c["name"] for c in told["components"]] == ["calibration", "weights"]
+    assert told["dependencies"][0]["dependsOn"] == ["data-calibration", "data-weights"]
+    tools = told["metadata"]["tools"]["components"]
+    assert tools == [{"type": "library", "name": "torch", "version": "2.13.0"}]
+
+
+def test_equal_manifests_give_equal_bytes():
+    assert bill_of_materials(MANIFEST, "0") == bill_of_materials(replace(MANIFEST), "0")
+
+
+def test_the_card_tells_what_was_measured_and_on_how_much():
+    card = model_card(MANIFEST).decode()
+    for text in ("# digits 1.0.0, onnx-int8", "100 held-out samples", "top1 0.9700", "1.14"):
+        assert text in card
+
+
+def test_the_card_of_a_model_without_accuracy_says_so():
+    quality = replace(MANIFEST.quality, metric="parity", accuracy=None, reference_accuracy=None)
+    assert "parity only" in model_card(replace(MANIFEST, quality=quality)).decode()
