@@ -15,6 +15,19 @@ from edgekit.bundle import open_bundle
 
 _TARGETS = "onnx-fp32,onnx-int8,tflite-int8"
 
+_Input = Annotated[
+    list[str] | None,
+    typer.Option("--input", help="name=1x3x224x224:float32, one for each; else derived"),
+]
+_Dynamic = Annotated[list[str] | None, typer.Option(help="batch=1..8 for a size named in --input")]
+_State = Annotated[
+    list[str] | None, typer.Option(help="input=output: state fed back between inferences")
+]
+_Drop = Annotated[
+    float | None,
+    typer.Option(help="Largest loss, percentage points: a contract. Exit 1 beyond, 3 unsure"),
+]
+
 
 def convert(
     source: Annotated[str, typer.Argument(help="package.module:function, .onnx or .pt2")],
@@ -32,25 +45,15 @@ def convert(
         Path | None, typer.Option(help="state_dict for the module: .pt or .safetensors")
     ] = None,
     target: Annotated[str, typer.Option(help="Variants to make, by commas")] = _TARGETS,
-    input_: Annotated[
-        list[str] | None,
-        typer.Option("--input", help="name=1x3x224x224:float32, one for each; else derived"),
-    ] = None,
-    dynamic: Annotated[
-        list[str] | None, typer.Option(help="batch=1..8 for a size named in --input")
-    ] = None,
-    state: Annotated[
-        list[str] | None, typer.Option(help="input=output: state fed back between inferences")
-    ] = None,
+    input_: _Input = None,
+    dynamic: _Dynamic = None,
+    state: _State = None,
     metric: Annotated[
         str, typer.Option(help="top1, top5, f1, mae, psnr, agreement, parity, module:function")
     ] = "top1",
     preprocessing: Annotated[str, typer.Option(help="JSON or YAML file, or JSON in place")] = "",
     labels: Annotated[str, typer.Option(help="Class names by commas, or a file of lines")] = "",
-    max_accuracy_drop: Annotated[
-        float | None,
-        typer.Option(help="Largest loss, percentage points: a contract. Exit 1 beyond, 3 unsure"),
-    ] = None,
+    max_accuracy_drop: _Drop = None,
     allow_slower: Annotated[
         bool, typer.Option("--allow-slower", help="Keep int8 that is slower here than its float")
     ] = False,

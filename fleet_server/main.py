@@ -30,7 +30,7 @@ from fleet_server.scheduler import Scheduler
 from fleet_server.services.accounts import FIRST_ADMIN, AccountService
 from fleet_server.services.bag import Services, make_services
 from fleet_server.services.config import ServerConfig
-from fleet_server.services.ports import Blobs
+from fleet_server.services.file_ports import Blobs
 from fleet_server.services.trust import TrustService
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase

@@ -13,11 +13,12 @@ from fleet_server.services.confirming import ConfirmationService, InstalledServi
 from fleet_server.services.deltas import DeltaService
 from fleet_server.services.enrolment import EnrolmentService
 from fleet_server.services.feedback import FeedbackService
+from fleet_server.services.file_ports import Blobs, DeltaFiles
 from fleet_server.services.fleet import FleetService
 from fleet_server.services.fleet_plan import PlanCache
 from fleet_server.services.freeze import FreezeService
 from fleet_server.services.inspection import InspectionService
-from fleet_server.services.ports import Blobs, Database, DeltaFiles
+from fleet_server.services.ports import Database
 from fleet_server.services.publish import PublishService
 from fleet_server.services.rollouts import RolloutService
 from fleet_server.services.roster import EvidenceTimes

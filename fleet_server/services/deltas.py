@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgekit.delta import WORTH, make_delta
 from edgekit.errors import EdgeKitError, StorageError
-from fleet_server.services.ports import Blobs, DeltaFiles
+from fleet_server.services.file_ports import Blobs, DeltaFiles
 from fleet_server.services.records import ReleaseRecord
 
 logger = logging.getLogger(__name__)

@@ -13,6 +13,7 @@ from edgekit.manifest import Lineage
 from fleet_server.domain.deployment import FAILED_STATES, DeploymentState
 from fleet_server.domain.goal import find_goal
 from fleet_server.services.errors import NotFoundError
+from fleet_server.services.file_ports import Blobs
 from fleet_server.services.fleet_plan import (
     KEPT_STATES,
     FleetPlan,
@@ -21,7 +22,7 @@ from fleet_server.services.fleet_plan import (
     history_of,
     rollouts_of,
 )
-from fleet_server.services.ports import Blobs, Database
+from fleet_server.services.ports import Database
 from fleet_server.services.records import DeploymentRecord, DeviceRecord, DeviceState
 
 _RAN = KEPT_STATES | {DeploymentState.ACTIVATED, DeploymentState.REVERTED}

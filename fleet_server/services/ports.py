@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from edgekit.telemetry import LogHistogram
 from fleet_server.domain.evidence import Summary
@@ -385,36 +384,4 @@ class Turn(Protocol):
 
     def release(self) -> None:
         """Give it back."""
-        ...
-
-
-class DeltaFiles(Protocol):
-    """Deltas by their pair of bundles."""
-
-    def find(self, old: str, new: str) -> Path | None:
-        """Return where a delta lies; an empty file means that it was not worth it."""
-        ...
-
-    def put(self, old: str, new: str, data: bytes) -> None:
-        """Keep a delta."""
-        ...
-
-
-class Blobs(Protocol):
-    """Bundles by digest: whole or not there."""
-
-    def find(self, sha256: str) -> Path | None:
-        """Return where a whole blob lies."""
-        ...
-
-    def received(self, sha256: str) -> int:
-        """Return how many bytes of an unfinished upload are here."""
-        ...
-
-    def open_part(self, sha256: str, *, offset: int) -> BinaryIO:
-        """Open an unfinished upload for writing."""
-        ...
-
-    def finish(self, sha256: str) -> Path:
-        """Verify an upload and put it in its place."""
         ...

@@ -18,7 +18,8 @@ from edgekit.trust import bundle_path
 from edgekit.trust.metadata import Metadata, Targets, load
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.services.errors import NotFoundError
-from fleet_server.services.ports import Blobs, Database
+from fleet_server.services.file_ports import Blobs
+from fleet_server.services.ports import Database
 from fleet_server.services.records import ReleaseRecord, VariantRecord
 from fleet_server.services.trust import TrustService
 

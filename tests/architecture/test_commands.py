@@ -41,7 +41,8 @@ def commands_of(text: str) -> Iterator[list[str]]:
         while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
             words = words[1:]
         if words and words[0] in PROGRAMS:
-            yield [word for word in words if word != "&"]
+            end = words.index("||") if "||" in words else len(words)
+            yield [word for word in words[:end] if word != "&"]
 
 
 COMMANDS = list(commands_of(README))
