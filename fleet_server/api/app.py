@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 import edgekit
@@ -51,7 +51,14 @@ def make_app(context: Context, *, lifespan: Lifespan) -> ASGIApp:
         openapi_url="/api/v1/openapi.json",
     )
     add_handlers(app)
-    for router in (
+    for router in _routers(context):
+        app.include_router(router)
+    add_examples(app)
+    return _around(app, context)
+
+
+def _routers(context: Context) -> tuple[APIRouter, ...]:
+    return (
         operations.make_health_router(context),
         ddi.make_enrolment_router(context),
         ddi_confirmation.make_router(context),
@@ -70,9 +77,11 @@ def make_app(context: Context, *, lifespan: Lifespan) -> ASGIApp:
         operations.make_router(context),
         benchmarks.make_device_router(context),
         benchmarks.make_router(context),
-    ):
-        app.include_router(router)
-    add_examples(app)
+    )
+
+
+def _around(app: FastAPI, context: Context) -> ASGIApp:
+    """Put the layers around the routes: the poll outermost, the audit log next to them."""
     audited = AuditApp(app, context.services.accounts, clock=context.clock)
     repeats = RepeatApp(audited, context.services, clock=context.clock)
     shield = Shield(
