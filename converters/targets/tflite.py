@@ -112,7 +112,8 @@ class TfliteTarget:
     def runtimes(self, model: Path, rung: Rung) -> tuple[RuntimeRange, ...]:
         """Return the runtimes that files of this rung were proven on."""
         del model
-        old = () if rung.kind is Kind.DYNAMIC else (_OLD,)
+        plain = rung.kind is Kind.STATIC and rung.activation_bits == 8 and not rung.integer_ends
+        old = (_OLD,) if plain or rung.kind is Kind.FLOAT else ()
         return (RuntimeRange(name="litert", minimum="2.3"), *old)
 
 
