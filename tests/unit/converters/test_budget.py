@@ -16,12 +16,29 @@ def judged(lost: int, won: int, samples: int, allowed: float, *, metric: str = "
     return judge_drop(find_metric(metric, held_out), (before,), (after,), truth, allowed=allowed)
 
 
-def test_the_interval_is_the_published_one():
-    """Tango 1998, table 2: 12 and 1 of 44 give 0.0850 to 0.4032 (0.25)."""
-    low, high = tango_interval(12, 1, 44)
-    assert low == pytest.approx(0.1101, abs=0.02)
-    assert high == pytest.approx(0.3896, abs=0.02)
-    assert low < 0.25 < high
+def score(lost: int, won: int, samples: int, difference: float) -> float:
+    """Return the score statistic, with the nuisance share found by searching the likelihood."""
+
+    def unlikely(won_share: float) -> float:
+        lost_share = won_share + difference
+        same = 1 - won_share - lost_share
+        if min(won_share, lost_share, same) <= 0:
+            return float("inf")
+        parts = ((lost, lost_share), (won, won_share), (samples - lost - won, same))
+        return -sum(count * np.log(share) for count, share in parts)
+
+    grid = np.linspace(max(0.0, -difference), (1 - difference) / 2, 200_001)[1:-1]
+    share = min(grid, key=unlikely)
+    variance = samples * (2 * share + difference - difference**2)
+    return float((lost - won - samples * difference) / np.sqrt(variance))
+
+
+@pytest.mark.parametrize(("lost", "won", "samples"), [(12, 1, 44), (5, 9, 200)])
+def test_the_ends_of_the_interval_are_where_the_score_test_turns(lost: int, won: int, samples: int):
+    low, high = tango_interval(lost, won, samples)
+    assert low < (lost - won) / samples < high
+    assert score(lost, won, samples, low) == pytest.approx(1.96, abs=2e-3)
+    assert score(lost, won, samples, high) == pytest.approx(-1.96, abs=2e-3)
 
 
 @pytest.mark.parametrize("samples", [50, 500])
