@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -45,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.stop:
         console.print(f"{stop_kept(arguments.out)} processes stopped")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     scene = _scene(fresh_folder(arguments.out), console)
     kept = False
     try:

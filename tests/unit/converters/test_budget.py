@@ -25,7 +25,7 @@ def score(lost: int, won: int, samples: int, difference: float) -> float:
         if min(won_share, lost_share, same) <= 0:
             return float("inf")
         parts = ((lost, lost_share), (won, won_share), (samples - lost - won, same))
-        return -sum(count * np.log(share) for count, share in parts)
+        return -float(sum(count * np.log(share) for count, share in parts))
 
     grid = np.linspace(max(0.0, -difference), (1 - difference) / 2, 200_001)[1:-1]
     share = min(grid, key=unlikely)
