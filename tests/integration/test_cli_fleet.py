@@ -307,13 +307,14 @@ def test_a_bundle_is_verified_listed_and_measured_here(run, tmp_path):
     assert 0 <= rows[0]["max_abs_diff"] <= bundle.manifest.golden.atol
     assert bundle_name("digits", "1.0.0", "onnx-fp32") in run("bundle", "list", tmp_path)
     words = ["--num-runs", 64, "--min-secs", 0, "--json"]
-    (report,) = json.loads(run("bench", bundle.path, *words))
+    (report,) = json.loads(run("bench", bundle.path, *words))["reports"]
     assert report["inputs"] == "golden samples"
-    assert report["inference"]["count"] == report["preprocessing"]["count"] == 64
-    assert report["inference"]["p90"] >= report["inference"]["median"] > 0
-    assert "needs 64 runs" in run("bench", bundle.path, "--num-runs", 5, "--min-secs", 0)
+    steps = {step["name"]: step["summary"] for step in report["steps"]}
+    assert steps["inference"]["count"] == steps["preprocessing"]["count"] == 64
+    assert steps["inference"]["p90"] >= steps["inference"]["median"] > 0
+    assert "n/a (needs 64)" in run("bench", bundle.path, "--num-runs", 5, "--min-secs", 0)
     model = tmp_path / "1.0.0.onnx"
-    assert "onnxruntime cpu" in run("bench", model, "--num-runs", 64, "--min-secs", 0)
+    assert "(cpu), random numbers" in run("bench", model, "--num-runs", 64, "--min-secs", 0)
 
 
 def test_a_bundle_that_computes_something_else_here_is_not_verified(run, tmp_path):
