@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import random
-import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from tests.integration.crash_states import build_shim
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
+    pytest.mark.needs("cc"),
 ]
 CONFIG = """
 poll_interval_s = 0.1

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import ipaddress
 import json
-import shutil
 import socket
 import ssl
 import stat
@@ -125,7 +124,7 @@ def test_a_private_authority_is_believed_and_no_other(tmp_path: Path) -> None:
     fleet.stop()
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@pytest.mark.needs("systemd-analyze")
 def test_the_unit_is_one_that_systemd_takes(device: Device, tmp_path: Path) -> None:
     folder = tmp_path / "units"
     folder.mkdir()

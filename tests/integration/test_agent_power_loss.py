@@ -7,7 +7,6 @@ is checked by the code that reads it after a boot; some get a whole agent, `make
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ from tests.integration.crash_states import (
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
+    pytest.mark.needs("cc"),
 ]
 CONFIG = """
 poll_interval_s = 0.1
