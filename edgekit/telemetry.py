@@ -13,6 +13,8 @@ BINS_PER_OCTAVE = 16
 CONFIDENCE_BINS = 20
 TOP_CLASSES = 64
 OTHER_CLASS = "other"
+MAX_DRIFT_STATISTICS = 32
+MAX_DRIFT_BINS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,8 @@ class Window:
         classes: Counts by class name; the rarer ones under "other".
         rss_mb: Resident memory of the worker at the end.
         state: "steady" or "probation".
+        drift: Name of a statistic to counts in the bins of the bundle's reference of it: what
+            the inputs and answers of this window looked like. Empty when the bundle brings none.
     """
 
     seq: int
@@ -120,6 +124,7 @@ class Window:
     classes: dict[str, int] = field(default_factory=dict)
     rss_mb: float = 0.0
     state: str = "steady"
+    drift: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def confidence_bins(scores: Iterable[float]) -> tuple[int, ...]:

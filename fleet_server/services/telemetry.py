@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from edgekit.errors import FormatError
 from edgekit.protocol import MAX_BATCH_WINDOWS, TelemetryBatch, TelemetryReceipt
-from edgekit.telemetry import Window
+from edgekit.telemetry import MAX_DRIFT_BINS, MAX_DRIFT_STATISTICS, Window
 from fleet_server.services.errors import TooLargeError
 from fleet_server.services.ports import Database
 from fleet_server.services.records import WindowRecord, WindowTotals
@@ -120,6 +120,7 @@ def is_sound(window: Window) -> bool:
         window.exercised,
         latency.count,
         *window.errors.values(),
+        *(count for bins in window.drift.values() for count in bins),
     )
     numbers = (window.duration_s, window.rss_mb, latency.sum_log_squared, latency.total)
     return (
@@ -130,4 +131,6 @@ def is_sound(window: Window) -> bool:
         and 0 < len(window.model) <= _MAX_NAME
         and len(window.digest) == 64
         and len(window.state) <= 16
+        and len(window.drift) <= MAX_DRIFT_STATISTICS
+        and all(len(n) <= _MAX_NAME and len(b) <= MAX_DRIFT_BINS for n, b in window.drift.items())
     )

@@ -21,6 +21,7 @@ WINDOW = Window(
     duration_s=60.0,
     inferences=3,
     latency_ms=LogHistogram.of([1.0, 2.0, 4.0]),
+    drift={"brightness": (1, 0, 2)},
 )
 BATCH = TelemetryBatch(spool_id="s", boot_id="boot", sent_mono_s=130.0, windows=(WINDOW,))
 
@@ -62,6 +63,9 @@ def test_a_usual_window_is_sound() -> None:
         {"model": "m" * 200},
         {"digest": "short"},
         {"state": "s" * 17},
+        {"drift": {"brightness": (1, -1)}},
+        {"drift": {"brightness": (0,) * 129}},
+        {"drift": {str(number): (1,) for number in range(33)}},
         {"latency_ms": LogHistogram(count=-1)},
         {"latency_ms": LogHistogram(sum_log=float("nan"))},
         {"latency_ms": LogHistogram(sum_log_squared=float("inf"))},
