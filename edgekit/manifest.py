@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from edgekit import codec
 from edgekit.device import Requirements
@@ -217,6 +218,8 @@ class Manifest:
         preprocessing: From a raw sample to the first input; None when samples are tensors.
         postprocessing: From the outputs to an answer; None classifies where the shape allows it.
         labels: Class names by index; empty when the model has no classes.
+        parameters_schema: JSON schema of what may be set on each device, see
+            `edgekit.parameters`; None when nothing may.
         requires: What a device needs to run it.
         golden: How the golden samples are compared.
         quality: What was proven at conversion.
@@ -241,6 +244,7 @@ class Manifest:
     preprocessing: Preprocessing | None = None
     postprocessing: Postprocessing | None = None
     labels: tuple[str, ...] = ()
+    parameters_schema: dict[str, Any] | None = None
     files: dict[str, FileSpec] = field(default_factory=dict)
     features: tuple[str, ...] = ()
     format_version: str = FORMAT_VERSION
