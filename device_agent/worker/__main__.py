@@ -81,8 +81,8 @@ class Worker:
             case CommandKind.SETTLE:
                 self._recorder.open(command.mode)
             case CommandKind.PAUSE:
-                self._stop_replay()
                 self._server.pause()
+                self._stop_replay()
                 self._recorder.close()
             case CommandKind.EXERCISE:
                 self._exercise()
@@ -131,6 +131,7 @@ class Worker:
         os._exit(EXIT_HANG)
 
     def _leave(self, *, wait_s: float) -> None:
+        self._server.pause()  # first: a replayed input may still be on its way through a slow model
         self._stop_replay()
         self._server.drain(wait_s=wait_s)
         self._recorder.close()

@@ -32,8 +32,8 @@ from edgekit.runtime.base import Tensor
 LABELS = ("dark", "left", "right")
 DARK = np.array([[1, 2], [3, 4]], np.uint8)
 BRIGHT = np.array([[200, 40], [220, 60]], np.uint8)
-FOREVER, A_WHILE = 1e12, 3e4
-"""Turns of a loop: years, and some ten milliseconds."""
+FOREVER, A_WHILE = 1e12, 3e5
+"""Turns of a loop: years, and some hundred milliseconds."""
 
 
 def model_bytes(*, shift: float = 0.0, nan: bool = False, turns: float = 0.0) -> bytes:

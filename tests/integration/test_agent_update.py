@@ -232,7 +232,7 @@ def test_a_bundle_signed_under_another_version_is_refused(
     [
         pytest.param({"nan": True}, "", "nan_outputs", id="nan"),
         pytest.param({"turns": FOREVER}, "", "crash", id="hang"),
-        pytest.param({"turns": A_WHILE}, "deadline_ms = 4\n", "deadline_misses", id="slow"),
+        pytest.param({"turns": A_WHILE}, "deadline_ms = 100\n", "deadline_misses", id="slow"),
     ],
 )
 def test_a_model_that_fails_in_service_is_taken_back_by_the_device(
