@@ -31,8 +31,9 @@ lint: setup      ## ruff, mypy --strict and the import contracts
 demo: setup      ## one model all the way: convert, roll out, watch, go back
 	$(BIN)/edgekit demo
 
-test: setup      ## every test
-	$(BIN)/python -m pytest
+WORKERS ?= 3
+test: setup      ## every test; files side by side, they wait more than they compute (WORKERS=3)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 soak: setup      ## the long forms: hundreds of crash states and kills (half an hour and more)
 	$(BIN)/python -m pytest -m soak
