@@ -165,6 +165,30 @@ def revoke(
     _print(view, as_json=as_json)
 
 
+@app.command()
+def gc(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    server: Server = "",
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take bundles away that nobody needs: of releases that are withdrawn or revoked, or of none.
+
+    What a device runs, is being updated to or may return to stays.
+    """
+    with connect(server, token_file) as client:
+        view = client.garbage() if dry_run else client.collect_garbage()
+    if as_json:
+        return print_json(view)
+    print_table(
+        ("release", "bytes", "sha256"),
+        ((b.release or "(of no release)", b.size, short(b.digest)) for b in view.bundles),
+    )
+    verb = "went" if view.collected else "would go"
+    return say(f"{len(view.bundles)} bundles, {view.deltas} deltas, {view.bytes} bytes {verb}")
+
+
 def bundle_files(paths: list[Path]) -> list[Path]:
     """Return the bundles among paths; a folder stands for the bundles in it, by name.
 

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from edgekit.client.connection import Connection
 from edgekit.client.device_calls import DeviceCalls
+from edgekit.client.keeping_calls import KeepingCalls
 from edgekit.client.people import (
     AccountChange,
     AccountView,
@@ -74,7 +75,7 @@ def read_token(file: Path) -> str:
     return token
 
 
-class FleetClient(DeviceCalls):
+class FleetClient(DeviceCalls, KeepingCalls):
     """Typed client of one fleet server.
 
     Args:

@@ -71,6 +71,7 @@ def _routers(context: Context) -> tuple[APIRouter, ...]:
         devices.make_fleet_router(context),
         publishing.make_blob_router(context),
         publishing.make_release_router(context),
+        publishing.make_garbage_router(context),
         rollouts.make_router(context),
         people.make_people_router(context),
         people.make_session_router(context),

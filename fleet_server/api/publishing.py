@@ -8,6 +8,7 @@ from typing import BinaryIO
 from fastapi import APIRouter, Depends, Request, Response
 
 from edgekit.client.wire import NewRelease, ReleaseView, TrustMetadata
+from edgekit.client.wire_garbage import GarbageView
 from edgekit.errors import ConflictError, StorageError
 from fleet_server.api.context import Context, run_in_threadpool
 from fleet_server.api.management import PREFIX
@@ -49,6 +50,24 @@ def make_release_router(context: Context) -> APIRouter:
         """Unlist a release; devices that run it get another one at their next contact."""
         wanted = NewRelease(model=model, version=version, targets=body.metadata)
         return release_view(publish.revoke(wanted, now=context.clock()))
+
+    return router
+
+
+def make_garbage_router(context: Context) -> APIRouter:
+    """Return how people find and take away what nobody needs."""
+    router = APIRouter(prefix=f"{PREFIX}/garbage", dependencies=[Depends(context.admin)])
+    garbage = context.services.garbage
+
+    @router.get("")
+    def get_garbage() -> GarbageView:
+        """Say which bundles nobody needs any more."""
+        return garbage.find(now=context.clock())
+
+    @router.post("")
+    def post_garbage() -> GarbageView:
+        """Take them away; what a device runs or may return to stays."""
+        return garbage.collect(now=context.clock())
 
     return router
 

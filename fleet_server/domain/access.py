@@ -52,6 +52,7 @@ _CHANGES = {
     "benchmarks": Permission.OPERATE,
     "blobs": Permission.PUBLISH,
     "releases": Permission.PUBLISH,
+    "garbage": Permission.PUBLISH,
 }
 _QUESTIONS = frozenset({("rollouts", "plan")})
 

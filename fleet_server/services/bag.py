@@ -17,6 +17,7 @@ from fleet_server.services.file_ports import Blobs, DeltaFiles
 from fleet_server.services.fleet import FleetService
 from fleet_server.services.fleet_plan import PlanCache
 from fleet_server.services.freeze import FreezeService
+from fleet_server.services.garbage import GarbageService
 from fleet_server.services.inspection import InspectionService
 from fleet_server.services.ports import Database
 from fleet_server.services.publish import PublishService
@@ -50,6 +51,7 @@ class Services:
     telemetry: TelemetryService
     rollouts: RolloutService
     benchmarks: BenchmarkService
+    garbage: GarbageService
 
 
 def make_services(
@@ -89,4 +91,5 @@ def make_services(
         telemetry=TelemetryService(database, kept_days=settings.windows_kept_days),
         rollouts=RolloutService(database, plans, times),
         benchmarks=BenchmarkService(database, plans),
+        garbage=GarbageService(database, blobs, deltas),
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+from fleet_server.domain.garbage import Stored
 
 
 class DeltaFiles(Protocol):
@@ -15,6 +19,14 @@ class DeltaFiles(Protocol):
 
     def put(self, old: str, new: str, data: bytes) -> None:
         """Keep a delta."""
+        ...
+
+    def all(self) -> Iterable[tuple[str, str, int]]:
+        """Return every delta: base, target, bytes."""
+        ...
+
+    def delete(self, old: str, new: str) -> None:
+        """Forget a delta; one that is not there is none."""
         ...
 
 
@@ -35,4 +47,16 @@ class Blobs(Protocol):
 
     def finish(self, sha256: str) -> Path:
         """Verify an upload and put it in its place."""
+        ...
+
+    def all(self) -> Iterable[Stored]:
+        """Return every whole blob."""
+        ...
+
+    def delete(self, sha256: str) -> None:
+        """Take a blob away; one that is not there is gone already."""
+        ...
+
+    def drop_unfinished(self, *, before: datetime) -> int:
+        """Take away uploads that were last written before a time; returns their bytes."""
         ...

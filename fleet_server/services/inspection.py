@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from edgekit.bundle import open_bundle
 from edgekit.client.device_wire import Diagnosis, RanView
@@ -105,10 +106,18 @@ class InspectionService:
 
     def _lineage(self, digest: str) -> Lineage | None:
         path = self._blobs.find(digest)
-        try:
-            return open_bundle(path).manifest.lineage if path is not None else None
-        except BundleError:
-            return None  # a file for a foreign client
+        if path is not None:
+            return lineage_of(path)
+        with self._database.read() as tables:
+            return tables.bundles.lineage(digest)
+
+
+def lineage_of(bundle: Path) -> Lineage | None:
+    """Return what a bundle was made of; None of a file for a foreign client."""
+    try:
+        return open_bundle(bundle).manifest.lineage
+    except BundleError:
+        return None
 
 
 def _interval(record: DeploymentRecord) -> tuple[datetime | None, datetime | None]:

@@ -15,6 +15,7 @@ from fleet_server.domain.evidence import Summary
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.selector import Selector
 from fleet_server.services.benchmark_port import Benchmarks
+from fleet_server.services.garbage_port import Bundles
 from fleet_server.services.people_ports import Accounts, Audit, KeptAnswers
 from fleet_server.services.records import (
     DeploymentRecord,
@@ -347,6 +348,11 @@ class Tables(Protocol):
     @property
     def benchmarks(self) -> Benchmarks:
         """Benchmark jobs."""
+        ...
+
+    @property
+    def bundles(self) -> Bundles:
+        """Who uses which bundle."""
         ...
 
 

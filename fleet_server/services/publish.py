@@ -71,6 +71,7 @@ class PublishService:
             known = tables.releases.get(wanted.model, wanted.version)
             if known is not None:
                 return _same(known, variants, where=where)
+            self._require(variants)
             tables.releases.add(release)
             tables.changes.record(None)
         fields = {"release": where, "variants": ",".join(v.variant for v in variants)}
@@ -136,6 +137,12 @@ class PublishService:
         self._trust.put_model(wanted.model, data, now=now)
         logger.warning("release revoked", extra={"fields": {"release": where}})
         return self.get(wanted.model, wanted.version)
+
+    def _require(self, variants: tuple[VariantRecord, ...]) -> None:
+        """Look again, while nobody else writes: garbage collection may have taken one."""
+        for variant in variants:
+            if self._blobs.find(variant.digest) is None:
+                raise UsageError("is gone meanwhile", where=variant.target, todo="publish again")
 
     def _variants(self, wanted: NewRelease, listed: Metadata[Targets]) -> tuple[VariantRecord, ...]:
         prefix = f"models/{wanted.model}/{wanted.version}/"

@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from edgekit.bundle import file_digest
 from edgekit.durable import sync
 from edgekit.errors import ConflictError, FormatError, StorageError
+from fleet_server.domain.garbage import Stored
 
 
 class FolderBlobs:
@@ -72,6 +75,37 @@ class FolderBlobs:
         except OSError as error:
             raise StorageError(f"cannot be written ({error.strerror})", where=str(place)) from error
         return place
+
+    def all(self) -> Iterator[Stored]:
+        """Yield every whole blob, by digest."""
+        for path in sorted(self._folder.glob("??/" + "[0-9a-f]" * 64)):
+            found = path.stat()
+            stored_at = datetime.fromtimestamp(found.st_mtime, UTC)
+            yield Stored(digest=path.name, size=found.st_size, stored_at=stored_at)
+
+    def delete(self, sha256: str) -> None:
+        """Take a blob away; who is reading it reads on.
+
+        Raises:
+            StorageError: It cannot be taken away.
+        """
+        place = self._place(sha256)
+        try:
+            place.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"cannot be taken away ({error.strerror})", where=str(place)
+            ) from error
+
+    def drop_unfinished(self, *, before: datetime) -> int:
+        """Take away uploads that were last written before a time; returns their bytes."""
+        dropped = 0
+        for part in (self._folder / "incoming").iterdir():
+            found = part.stat()
+            if found.st_mtime < before.timestamp():
+                part.unlink(missing_ok=True)
+                dropped += found.st_size
+        return dropped
 
     def _place(self, sha256: str) -> Path:
         return self._folder / _checked(sha256)[:2] / sha256

@@ -19,6 +19,7 @@ from edgekit.errors import FormatError, StorageError
 from fleet_server.services.errors import UnavailableError
 from fleet_server.store.accounts import SqlAccounts, SqlAudit, SqlKeptAnswers
 from fleet_server.store.benchmarks import SqlBenchmarks
+from fleet_server.store.bundles import SqlBundles
 from fleet_server.store.changes import SqlChanges
 from fleet_server.store.deployments import SqlDeployments
 from fleet_server.store.devices import SqlDevices, SqlTokens
@@ -51,6 +52,7 @@ class SqlTables:
         self.flags = SqlFlags(connection)
         self.webhooks = SqlWebhooks(connection)
         self.benchmarks = SqlBenchmarks(connection)
+        self.bundles = SqlBundles(connection)
 
 
 class SqlDatabase:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgekit.durable import make_folder, write_durably
@@ -26,3 +27,13 @@ class FolderDeltas:
         """
         make_folder(self._folder, mode=0o700)
         write_durably(self._folder / f"{old}-{new}", data)
+
+    def all(self) -> Iterator[tuple[str, str, int]]:
+        """Yield every delta: base, target, bytes."""
+        for path in sorted(self._folder.glob(f"{'[0-9a-f]' * 64}-{'[0-9a-f]' * 64}")):
+            old, _, new = path.name.partition("-")
+            yield old, new, path.stat().st_size
+
+    def delete(self, old: str, new: str) -> None:
+        """Forget a delta; who is reading it reads on."""
+        (self._folder / f"{old}-{new}").unlink(missing_ok=True)

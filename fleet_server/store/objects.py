@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgekit.bundle import file_digest
 from edgekit.errors import MissingExtraError, StorageError, UsageError
+from fleet_server.domain.garbage import Stored
 from fleet_server.services.errors import UnavailableError
 from fleet_server.store.blobs import FolderBlobs
 
@@ -74,6 +77,44 @@ class S3Blobs:
                 f"cannot be written ({error})", where=self._where(sha256)
             ) from error
         return path
+
+    def all(self) -> Iterator[Stored]:
+        """Yield every blob of the bucket.
+
+        Raises:
+            StorageError: The bucket does not answer.
+        """
+        pages = self._client.get_paginator("list_objects_v2")
+        try:
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix):
+                for entry in page.get("Contents", ()):
+                    digest = entry["Key"].rpartition("/")[2]
+                    if entry["Key"] == self._key(digest):
+                        yield Stored(
+                            digest=digest, size=entry["Size"], stored_at=entry["LastModified"]
+                        )
+        except _errors() as error:
+            raise UnavailableError(
+                f"cannot be listed ({error})", where=f"{SCHEME}{self._bucket}"
+            ) from error
+
+    def delete(self, sha256: str) -> None:
+        """Take a blob out of the bucket and of this server's cache; other caches keep theirs.
+
+        Raises:
+            StorageError: The bucket does not answer.
+        """
+        try:
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(sha256))
+        except _errors() as error:
+            raise UnavailableError(
+                f"cannot be taken away ({error})", where=self._where(sha256)
+            ) from error
+        self._cache.delete(sha256)
+
+    def drop_unfinished(self, *, before: datetime) -> int:
+        """Take away uploads at this server that were last written before a time."""
+        return self._cache.drop_unfinished(before=before)
 
     def _fetch(self, sha256: str) -> Path | None:
         handle, name = tempfile.mkstemp(dir=self._folder / "incoming", prefix="fetched-")

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from edgekit.bench.report import LatencyReport
 from edgekit.device import DeviceProfile, Requirements
 from edgekit.jobs import BenchmarkJob
+from edgekit.manifest import Lineage
 from fleet_server.domain.rollout import Rollout
 from fleet_server.services.records import AutoConfirm, BenchmarkState, DeviceState
 from fleet_server.store.columns import Coded, SelectorText, UtcDateTime, Word
@@ -102,6 +103,14 @@ variants = Table(
     Column("target", String(512), nullable=False),
     Column("requires", Coded(Requirements), nullable=False),
     Column("file", String(128), nullable=False),
+)
+
+collected = Table(
+    "collected",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("lineage", Coded(Lineage)),
 )
 
 rollouts = Table(

@@ -79,6 +79,21 @@ def test_a_blob_in_a_bucket_is_found_by_every_server(bucket: str, tmp_path: Path
     assert list((tmp_path / "2" / "incoming").iterdir()) == []
 
 
+def test_a_blob_is_taken_out_of_a_bucket(bucket: str, tmp_path: Path) -> None:
+    one, two = (S3Blobs("s3://bundles/a", tmp_path / n, endpoint=bucket) for n in ("1", "2"))
+    kept, gone = put(one, b"kept"), put(one, b"gone")
+    other = S3Blobs("s3://bundles", tmp_path / "3", endpoint=bucket)
+    beside = put(other, b"beside")
+    assert {(b.digest, b.size) for b in two.all()} == {(kept, 4), (gone, 4)}
+    assert all(b.stored_at.tzinfo for b in two.all())
+    one.delete(gone)
+    one.delete(gone)
+    assert [b.digest for b in two.all()] == [kept]
+    assert two.find(gone) is None
+    assert one.find(gone) is None
+    assert beside in {b.digest for b in other.all()}
+
+
 def test_what_a_bucket_holds_is_verified(bucket: str, tmp_path: Path) -> None:
     blobs = S3Blobs("s3://bundles", tmp_path / "one", endpoint=bucket)
     name = put(blobs, b"bundle")
