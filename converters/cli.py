@@ -40,6 +40,10 @@ MaxAccuracyDrop = Annotated[
 AllowSlower = Annotated[
     bool, typer.Option("--allow-slower", help="Keep int8 that is slower here than its float")
 ]
+Declared = Annotated[str, typer.Option(help="JSON or YAML file, or JSON in place")]
+Parameters = Annotated[
+    str, typer.Option(help="JSON schema of what may be set on each device: file, or in place")
+]
 
 
 def convert(
@@ -58,8 +62,10 @@ def convert(
     dynamic: Dynamic = None,
     state: States = None,
     metric: MetricName = "top1",
-    preprocessing: Annotated[str, typer.Option(help="JSON or YAML file, or JSON in place")] = "",
+    preprocessing: Declared = "",
+    postprocessing: Declared = "",
     labels: Annotated[str, typer.Option(help="Class names by commas, or a file of lines")] = "",
+    parameters: Parameters = "",
     max_accuracy_drop: MaxAccuracyDrop = None,
     allow_slower: AllowSlower = False,
     golden: Annotated[int, typer.Option(help="Golden samples in each bundle", min=1)] = 16,
@@ -67,6 +73,7 @@ def convert(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
 ) -> None:
     """Convert a trained model into bundles, and prove that they still compute the same."""
+    from converters import declared as d
     from converters import plan as p
     from converters import show
 
@@ -83,8 +90,10 @@ def convert(
         dynamic=dict(p.parse_dynamic(text) for text in dynamic or ()),
         state=tuple(p.parse_state(text) for text in state or ()),
         metric=metric,
-        preprocessing=p.read_preprocessing(preprocessing) if preprocessing else None,
-        labels=p.read_labels(labels) if labels else (),
+        preprocessing=d.read_preprocessing(preprocessing) if preprocessing else None,
+        postprocessing=d.read_postprocessing(postprocessing) if postprocessing else None,
+        labels=d.read_labels(labels) if labels else (),
+        parameters_schema=d.read_parameters(parameters) if parameters else None,
         max_accuracy_drop=max_accuracy_drop,
         allow_slower=allow_slower,
         golden_count=golden,
@@ -102,10 +111,11 @@ def preflight(
     input_: Annotated[
         list[str] | None, typer.Option("--input", help="name=1x3x224x224:float32, one for each")
     ] = None,
-    preprocessing: Annotated[str, typer.Option(help="JSON or YAML file, or JSON in place")] = "",
+    preprocessing: Declared = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON")] = False,
 ) -> None:
     """Say before any conversion what of a model will not run where; exit 1 if anything."""
+    from converters import declared as d
     from converters import plan as p
     from converters import show
 
@@ -118,7 +128,7 @@ def preflight(
         out=Path(),
         weights=weights,
         inputs=tuple(p.parse_input(text) for text in input_ or ()),
-        preprocessing=p.read_preprocessing(preprocessing) if preprocessing else None,
+        preprocessing=d.read_preprocessing(preprocessing) if preprocessing else None,
     )
     found = show.preflight_quietly(asked, profile)
     typer.echo(codec.encode(found)) if as_json else show.print_findings(found, profile)
@@ -141,13 +151,16 @@ def package(
         list[str] | None, typer.Option(help="input=output: state fed back between inferences")
     ] = None,
     metric: Annotated[str, typer.Option(help="As for convert")] = "top1",
-    preprocessing: Annotated[str, typer.Option(help="JSON or YAML file, or JSON in place")] = "",
+    preprocessing: Declared = "",
+    postprocessing: Declared = "",
     labels: Annotated[str, typer.Option(help="Class names by commas, or a file of lines")] = "",
+    parameters: Parameters = "",
     golden: Annotated[int, typer.Option(help="Golden samples in the bundle", min=1)] = 16,
     threads: Annotated[int, typer.Option(help="Threads while proving and measuring", min=1)] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
 ) -> None:
     """Prove and bundle a ready-made or vendor-compiled model file without converting it."""
+    from converters import declared as d
     from converters import plan as p
     from converters import show
 
@@ -161,8 +174,10 @@ def package(
         weights=weights,
         state=tuple(p.parse_state(text) for text in state or ()),
         metric=metric,
-        preprocessing=p.read_preprocessing(preprocessing) if preprocessing else None,
-        labels=p.read_labels(labels) if labels else (),
+        preprocessing=d.read_preprocessing(preprocessing) if preprocessing else None,
+        postprocessing=d.read_postprocessing(postprocessing) if postprocessing else None,
+        labels=d.read_labels(labels) if labels else (),
+        parameters_schema=d.read_parameters(parameters) if parameters else None,
         golden_count=golden,
         threads=threads,
     )

@@ -14,9 +14,11 @@ import numpy as np
 from converters.metrics import Answers, Metric, top1
 from converters.quantize.recipes import Limits
 from converters.samples import Samples
+from edgekit.detection import class_shares, detect, unit_vector
 from edgekit.errors import DataError, ProofError
 from edgekit.golden import stacked
-from edgekit.manifest import Preprocessing
+from edgekit.manifest import Postprocessing, Preprocessing, Task
+from edgekit.postprocessing import classify
 from edgekit.runtime.base import Tensor
 
 Run: TypeAlias = Callable[[list[Tensor]], list[Tensor]]
@@ -126,6 +128,41 @@ def check_classes(metric: Metric, scores: Tensor, samples: Samples, labels: Sequ
         raise DataError(
             f"label {highest} is beyond the model's {classes} classes", where=samples.where
         )
+
+
+def check_task(
+    spec: Postprocessing | None, answers: Answers, labels: Sequence[str], where: str
+) -> None:
+    """Refuse a postprocessing that the outputs do not suit: devices would fail on every sample.
+
+    Raises:
+        DataError: The outputs are not those of the task.
+    """
+    if spec is None:
+        return
+    first = [answer[:1] for answer in answers]
+    try:
+        suits = _suits(spec, first, labels)
+    except DataError as error:
+        raise DataError(f"{error.what}, as --postprocessing says", where=where) from error
+    if not suits:
+        raise DataError(
+            f"an output of shape {list(first[0].shape)} has no classes, as --postprocessing says",
+            where=where,
+        )
+
+
+def _suits(spec: Postprocessing, first: Sequence[Tensor], labels: Sequence[str]) -> bool:
+    match spec.task:
+        case Task.CLASSIFICATION:
+            return classify(first[0], labels) is not None
+        case Task.DETECTION:
+            detect(first, labels, spec)
+        case Task.SEGMENTATION:
+            class_shares(first[0], labels)
+        case Task.EMBEDDING:
+            unit_vector(first[0])
+    return True
 
 
 def compare(reference: Answers, answers: Answers, *, where: str, classes: bool = True) -> Parity:

@@ -27,7 +27,6 @@ from edgekit import codec
 from edgekit.bundle import SEVERAL_INPUTS, Bundle, file_digest
 from edgekit.device import Requirements, RuntimeRange
 from edgekit.errors import RuntimeFailedError, SourceError
-from edgekit.golden import check_golden, read_golden
 from edgekit.manifest import Lineage, Manifest, ModelFormat, Precision
 from edgekit.runtime import Session, open_session
 
@@ -175,7 +174,9 @@ def _bundle(
         inputs=model.session.inputs,
         outputs=model.session.outputs,
         preprocessing=plan.preprocessing,
+        postprocessing=plan.postprocessing,
         labels=plan.labels,
+        parameters_schema=plan.parameters_schema,
         requires=Requirements(
             runtimes=_runtimes(model), preference=_recipe_of(model.precision).preference
         ),
@@ -189,9 +190,7 @@ def _bundle(
         ),
         features=(SEVERAL_INPUTS,) if checked.golden.further else (),
     )
-    bundle = write_variant(folder, manifest, model.path, checked.golden)
-    check_golden(checked.session, read_golden(bundle), bundle.manifest)
-    return bundle
+    return write_variant(folder, manifest, checked)
 
 
 def _runtimes(model: GivenModel) -> tuple[RuntimeRange, ...]:

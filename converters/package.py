@@ -14,31 +14,38 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from converters.billing import BOM, CARD, bill_of_materials, model_card
+from converters.proof import Checked
+from edgekit import codec
 from edgekit.bundle import Bundle, bundle_name, write_bundle
+from edgekit.drift import REFERENCE
 from edgekit.errors import StorageError
-from edgekit.golden import GoldenSamples, golden_files
+from edgekit.golden import check_golden, golden_files, read_golden
 from edgekit.manifest import Manifest
 
 LABELS = "labels.txt"
 
 
-def write_variant(folder: Path, manifest: Manifest, model: Path, golden: GoldenSamples) -> Bundle:
-    """Write the bundle of a proven variant into `folder`.
+def write_variant(folder: Path, manifest: Manifest, checked: Checked) -> Bundle:
+    """Write the bundle of a proven variant into `folder`, and recompute its golden samples.
 
     Raises:
+        ProofError: A golden sample does not reproduce even here.
         StorageError: No room or no permission.
     """
-    content = model.read_bytes()
+    content = checked.model.read_bytes()
     files = {
         manifest.file: content,
-        **golden_files(golden),
+        **golden_files(checked.golden),
+        REFERENCE: codec.encode(checked.drift),
         BOM: bill_of_materials(manifest, hashlib.sha256(content).hexdigest()),
         CARD: model_card(manifest),
     }
     if manifest.labels:
         files[LABELS] = "".join(f"{label}\n" for label in manifest.labels).encode()
     name = bundle_name(manifest.model, manifest.version, manifest.variant)
-    return write_bundle(folder / name, manifest, files)
+    bundle = write_bundle(folder / name, manifest, files)
+    check_golden(checked.session, read_golden(bundle), bundle.manifest)
+    return bundle
 
 
 def tool_versions(packages: Sequence[str]) -> dict[str, str]:

@@ -5,18 +5,15 @@ Nothing here loads a model or looks at samples.
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from edgekit import codec
-from edgekit.errors import FormatError, UsageError
-from edgekit.manifest import Layout, Preprocessing, TensorSpec
+from edgekit.errors import UsageError
+from edgekit.manifest import Layout, Postprocessing, Preprocessing, TensorSpec
 
 # A named size has no x in it: that separates sizes.
 _SIZE = r"(?:\d+|[A-Za-wyz_][A-Za-wyz0-9_]*)"
@@ -41,7 +38,9 @@ class ConversionPlan:
         state: Pairs of an input that holds state and the output that it is next time.
         metric: Measure of accuracy, see `metrics`.
         preprocessing: From a raw sample to the input; None when samples are tensors.
+        postprocessing: From the outputs to an answer; None classifies where the shape allows it.
         labels: Class names by index.
+        parameters_schema: JSON schema of what may be set on each device; None for nothing.
         max_accuracy_drop: Largest loss of accuracy, percentage points (or the metric's unit); None
             tells the loss and does not judge it.
         allow_slower: Keep a quantized variant that is slower here than its float.
@@ -62,7 +61,9 @@ class ConversionPlan:
     state: tuple[tuple[str, str], ...] = ()
     metric: str = "top1"
     preprocessing: Preprocessing | None = None
+    postprocessing: Postprocessing | None = None
     labels: tuple[str, ...] = ()
+    parameters_schema: dict[str, Any] | None = None
     max_accuracy_drop: float | None = None
     allow_slower: bool = False
     golden_count: int = 16
@@ -141,69 +142,6 @@ def input_of(preprocessing: Preprocessing) -> TensorSpec:
     nchw = preprocessing.layout is Layout.NCHW
     shape = (1, channels, height, width) if nchw else (1, height, width, channels)
     return TensorSpec(name="input", shape=shape, dtype="float32")
-
-
-def read_preprocessing(text: str) -> Preprocessing:
-    """Read a preprocessing from a JSON or YAML file, or from JSON written in place.
-
-    Raises:
-        UsageError: No such file, not JSON or YAML, an unknown key, or a value out of range.
-    """
-    inline = text.lstrip().startswith("{")
-    where = "--preprocessing" if inline else text
-    try:
-        raw = text if inline else Path(text).read_text(encoding="utf-8")
-        decoded = json.loads(raw) if inline or text.endswith(".json") else yaml.safe_load(raw)
-    except OSError as error:
-        raise UsageError(f"cannot read ({error.strerror})", where=where) from error
-    except (ValueError, yaml.YAMLError) as error:
-        line = str(error).splitlines()[0]
-        raise UsageError(f"is neither JSON nor YAML ({line})", where=where) from error
-    return _preprocessing(decoded, where)
-
-
-def read_labels(text: str) -> tuple[str, ...]:
-    """Read class names: a file with one name a line, or names separated by commas.
-
-    Raises:
-        UsageError: A name is empty or there twice.
-    """
-    path = Path(text)
-    try:
-        in_file = "," not in text and path.is_file()
-        lines = path.read_text(encoding="utf-8").splitlines() if in_file else text.split(",")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("cannot read the labels", where=text) from error
-    labels = tuple(line.strip() for line in lines if line.strip() or not in_file)
-    if not all(labels) or len(set(labels)) != len(labels):
-        raise UsageError("a label is empty or there twice", where=text)
-    return labels
-
-
-def _preprocessing(decoded: Any, where: str) -> Preprocessing:  # noqa: ANN401 (JSON)
-    if not isinstance(decoded, dict):
-        raise UsageError("a preprocessing is a mapping with height and width", where=where)
-    known = {f.name for f in fields(Preprocessing)}
-    unknown = sorted(str(key) for key in set(decoded) - known)
-    if unknown:
-        raise UsageError(
-            f"unknown key {', '.join(unknown)}", where=where, todo=f"use {', '.join(sorted(known))}"
-        )
-    try:
-        spec = codec.convert(decoded, Preprocessing, where=where)
-    except FormatError as error:
-        raise UsageError(error.what, where=where) from error
-    _check_ranges(spec, where)
-    return spec
-
-
-def _check_ranges(spec: Preprocessing, where: str) -> None:
-    if min(spec.height, spec.width) < 1 or spec.channels not in {1, 3}:
-        raise UsageError("height and width are at least 1, channels are 1 or 3", where=where)
-    if {len(spec.mean), len(spec.std)} - {1, spec.channels}:
-        raise UsageError("mean and std have one value, or one a channel", where=where)
-    if min(spec.std) <= 0 or spec.scale == 0:
-        raise UsageError("std is above 0 and scale is not 0", where=where)
 
 
 def _dtype(name: str) -> str:

@@ -18,6 +18,7 @@ from converters.evaluate import (
     answers_of,
     check_classes,
     check_parity,
+    check_task,
     check_varying,
     choose_golden,
     compare,
@@ -28,6 +29,7 @@ from converters.metrics import Answers, Metric, find_metric, truth_of
 from converters.plan import ConversionPlan
 from converters.quantize.recipes import Limits
 from converters.samples import Samples
+from edgekit.drift import DriftReference, Features, features_of, reference_of
 from edgekit.errors import UsageError
 from edgekit.golden import GoldenSamples, compute_golden
 from edgekit.manifest import GoldenSpec, Quality, TensorSpec
@@ -74,6 +76,7 @@ class Checked:
         accuracy: On the held-out samples; None for "parity".
         golden: Golden samples with this model's answers, recomputed once.
         spec: How they are compared.
+        drift: What the samples and its answers looked like, for devices to compare with.
     """
 
     session: Session
@@ -83,6 +86,7 @@ class Checked:
     accuracy: float | None
     golden: GoldenSamples
     spec: GoldenSpec
+    drift: DriftReference
 
 
 def bind_inputs(
@@ -146,6 +150,7 @@ def refer(
     check_varying(answers, samples)
     metric = find_metric(plan.metric, samples)
     check_classes(metric, answers[0], samples, plan.labels)
+    check_task(plan.postprocessing, answers, plan.labels, samples.where)
     if feedback:
         samples = with_states(samples, answers, feedback)
     return Reference(
@@ -174,9 +179,14 @@ def prove(
         ProofError: It does not compute what the source computes.
     """
     samples, metric = reference.samples, reference.metric
-    answers = answers_of(
-        session.run, samples, plan.preprocessing, advance, feedback=reference.feedback
-    )
+    features: list[Features] = []
+
+    def run(tensors: list[Tensor]) -> list[Tensor]:
+        outputs = session.run(tensors)
+        features.append(features_of(tensors, outputs, plan.preprocessing, plan.labels))
+        return outputs
+
+    answers = answers_of(run, samples, plan.preprocessing, advance, feedback=reference.feedback)
     parity = compare(reference.answers, answers, where=where, classes=metric.classes)
     check_parity(parity, limits, where=where)
     raw = [samples.images[i] for i in reference.golden]
@@ -189,6 +199,7 @@ def prove(
         accuracy=metric.value(answers, reference.truth),
         golden=compute_golden(session, raw, plan.preprocessing, further=further),
         spec=GoldenSpec(count=len(raw), atol=golden_tolerance(reference.answers, limits)),
+        drift=reference_of(features),
     )
 
 

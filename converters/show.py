@@ -170,7 +170,12 @@ def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
     for spec in m.outputs:
         yield "output", f"{spec.name} {list(spec.shape)} {spec.dtype}"
     yield "preprocessing", _preprocessing(m.preprocessing)
+    yield "postprocessing", m.postprocessing.task if m.postprocessing else "by shape"
     yield "labels", ", ".join(m.labels) or "none"
+    yield (
+        "parameters",
+        ", ".join(sorted((m.parameters_schema or {}).get("properties", ()))) or "none",
+    )
     yield "requires", " or ".join(f"{r.name} >= {r.minimum}" for r in m.requires.runtimes)
     q = m.quality
     got, had = (accuracy_text(q.metric, x) for x in (q.accuracy, q.reference_accuracy))

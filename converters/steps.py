@@ -34,7 +34,6 @@ from converters.targets.registry import Variant
 from edgekit.bundle import SEVERAL_INPUTS, Bundle
 from edgekit.device import Requirements
 from edgekit.errors import DataError
-from edgekit.golden import check_golden, read_golden
 from edgekit.manifest import Lineage, Manifest
 from edgekit.runtime import open_session
 
@@ -205,9 +204,7 @@ def package(
         StorageError: No room or no permission.
     """
     manifest = _manifest(variant, rung, prepared, plan, checked)
-    bundle = write_variant(folder, manifest, checked.model, checked.golden)
-    check_golden(checked.session, read_golden(bundle), bundle.manifest)
-    return bundle
+    return write_variant(folder, manifest, checked)
 
 
 def _manifest(
@@ -224,7 +221,9 @@ def _manifest(
         inputs=checked.session.inputs,
         outputs=checked.session.outputs,
         preprocessing=plan.preprocessing,
+        postprocessing=plan.postprocessing,
         labels=plan.labels,
+        parameters_schema=plan.parameters_schema,
         requires=Requirements(
             runtimes=target.runtimes(checked.model, rung), preference=recipe.preference
         ),

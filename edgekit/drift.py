@@ -21,7 +21,7 @@ from edgekit.errors import BundleError, FormatError
 from edgekit.manifest import Layout, Preprocessing
 from edgekit.postprocessing import classify
 from edgekit.runtime.base import Tensor
-from edgekit.telemetry import OTHER_CLASS, top_classes
+from edgekit.telemetry import MAX_DRIFT_STATISTICS, OTHER_CLASS, top_classes
 
 REFERENCE = "drift.json"
 FORMAT_MAJOR = 1
@@ -176,10 +176,10 @@ def reference_of(samples: Sequence[Features]) -> DriftReference:
     """Return the distributions over some samples; at least one, all of the same numbers.
 
     Each number is cut at its extremes and at its deciles, so that a value outside of everything
-    that was seen falls into a bin of its own.
+    that was seen falls into a bin of its own. Of many numbers the first 32 are kept.
     """
     numbers = {}
-    for name in samples[0].numbers:
+    for name in list(samples[0].numbers)[:MAX_DRIFT_STATISTICS]:
         values = sorted(one.numbers[name] for one in samples)
         cuts = _cuts(values)
         numbers[name] = Bins(cuts=cuts, counts=_counted(values, cuts))

@@ -16,13 +16,16 @@ from converters.plan import ConversionPlan
 from converters.report import ConversionReport
 from edgekit import codec
 from edgekit.bundle import open_bundle
+from edgekit.drift import count, drifts, features_of, read_reference
 from edgekit.golden import check_golden, read_golden
-from edgekit.manifest import Precision, Preprocessing
+from edgekit.manifest import Postprocessing, Precision, Preprocessing, Task
+from edgekit.preprocessing import prepare
 from edgekit.runtime import open_session
 from tests.integration.convert_models import tiny
 
 pytestmark = pytest.mark.integration
 CHECKOUT = Path(__file__).resolve().parents[2]
+PARAMETERS = '{"type": "object", "properties": {"threshold": {"type": "number", "maximum": 1}}}'
 VARIANTS = ("onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8")
 
 
@@ -146,6 +149,35 @@ def test_the_manifest_says_where_a_variant_comes_from_and_what_it_needs(
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
+def test_a_bundle_tells_devices_what_its_samples_looked_like(
+    plan: ConversionPlan, report: ConversionReport, tmp_path: Path, variant: str
+):
+    bundle = open_bundle(plan.out / f"digits-1.0.0-{variant}.bundle")
+    bundle.extract(tmp_path)
+    manifest, reference = bundle.manifest, read_reference(bundle)
+    assert reference is not None
+    assert reference.samples == 300
+    session = open_session(tmp_path / manifest.file, manifest.format)
+    found = {}
+    for name, change in (("same", 1.0), ("dark", 0.2)):
+        features = []
+        for image in np.load(plan.evaluation)["images"][:100]:
+            inputs = [prepare(image * change, manifest.preprocessing)]
+            outputs = session.run(inputs)
+            features.append(features_of(inputs, outputs, manifest.preprocessing, manifest.labels))
+        told = drifts(reference, count(reference, features))
+        found[name] = {drift.name for drift in told if drift.drifted}
+    assert found["same"] == set()
+    assert {"input.0.mean.0", "input.0.std.0"} <= found["dark"]
+
+
+def test_what_was_declared_is_in_the_manifest(plan: ConversionPlan, report: ConversionReport):
+    manifest = open_bundle(plan.out / "digits-1.0.0-onnx-int8.bundle").manifest
+    assert manifest.postprocessing == Postprocessing(task=Task.CLASSIFICATION)
+    assert manifest.parameters_schema == json.loads(PARAMETERS)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_nothing_of_this_machine_is_in_a_bundle(
     plan: ConversionPlan, report: ConversionReport, variant: str
 ):
@@ -207,6 +239,7 @@ def _edgekit(
         *(("--weights", str(plan.weights)) if plan.weights else ()),
         *("--model", plan.model, "--version", plan.version),
         *("--preprocessing", '{"height": 8, "width": 8, "scale": 0.0625}'),
+        *("--postprocessing", '{"task": "classification"}', "--parameters", PARAMETERS),
         *("--labels", "0,1,2,3,4,5,6,7,8,9", "--calibration", str(plan.calibration)),
         *("--evaluation", str(plan.evaluation), "--out", str(out)),
         *("--target", ",".join(plan.variants), "--allow-slower"),

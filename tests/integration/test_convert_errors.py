@@ -22,7 +22,7 @@ from edgekit.errors import (
     TargetError,
     UsageError,
 )
-from edgekit.manifest import Preprocessing
+from edgekit.manifest import Postprocessing, Preprocessing, Task
 from tests.integration.convert_models import tiny
 
 pytestmark = pytest.mark.integration
@@ -122,6 +122,11 @@ def test_an_operator_that_onnx_lacks_is_named_with_its_line(
             {"preprocessing": None},
             SourceError,
             "the shape of its input is unknown; give --input",
+        ),
+        (
+            {"postprocessing": Postprocessing(task=Task.DETECTION)},
+            DataError,
+            "held-out.npz: an output of shape [1, 10] is no detection, as --postprocessing says",
         ),
         ({"labels": ("a", "b")}, DataError, "2 labels for 10 classes"),
         ({"calibration": None, "variants": ("onnx-int8",)}, DataError, "give --calibration"),

@@ -8,8 +8,6 @@ from converters.plan import (
     parse_dynamic,
     parse_input,
     parse_state,
-    read_labels,
-    read_preprocessing,
 )
 from edgekit.errors import UsageError
 from edgekit.manifest import Layout, Preprocessing, TensorSpec
@@ -99,53 +97,3 @@ def test_what_is_no_input_is_refused(text: str):
 def test_the_input_follows_from_the_preprocessing(layout: Layout, shape: tuple[int, ...]):
     spec = Preprocessing(height=4, width=5, channels=3, layout=layout)
     assert input_of(spec) == TensorSpec(name="input", shape=shape, dtype="float32")
-
-
-def test_a_preprocessing_is_read_from_json_in_place():
-    spec = read_preprocessing('{"height": 8, "width": 9, "scale": 0.5}')
-    assert spec == Preprocessing(height=8, width=9, scale=0.5)
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("p.json", '{"height": 8, "width": 8, "channels": 3, "mean": [0.1, 0.2, 0.3]}'),
-        ("p.yaml", "height: 8\nwidth: 8\nchannels: 3\nmean: [0.1, 0.2, 0.3]\n"),
-    ],
-)
-def test_a_preprocessing_is_read_from_a_file(tmp_path: Path, name: str, text: str):
-    (tmp_path / name).write_text(text)
-    spec = read_preprocessing(str(tmp_path / name))
-    assert spec == Preprocessing(height=8, width=8, channels=3, mean=(0.1, 0.2, 0.3))
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ('{"height": 8, "width": 8, "scal": 1}', "unknown key scal"),
-        ('{"height": 8}', "width"),
-        ('{"height": 0, "width": 8}', "at least 1"),
-        ('{"height": 8, "width": 8, "channels": 2}', "channels"),
-        ('{"height": 8, "width": 8, "std": [0]}', "std"),
-        ('{"height": 8, "width": 8, "mean": [1, 2]}', "mean"),
-        ('{"height": 8, "width": 8, "scale": 0}', "scale"),
-        ('{"height": 8, "width": 8, "resize": "squeeze"}', "resize"),
-        ('{"height": 8,', "neither JSON nor YAML"),
-        ("absent.json", "absent.json"),
-    ],
-)
-def test_a_preprocessing_that_cannot_be_used_is_refused_with_the_reason(text: str, reason: str):
-    with pytest.raises(UsageError, match=reason):
-        read_preprocessing(text)
-
-
-def test_labels_are_read_from_commas_or_from_lines(tmp_path: Path):
-    (tmp_path / "labels.txt").write_text("cat\ndog, old\n\n")
-    assert read_labels("cat,dog") == ("cat", "dog")
-    assert read_labels(str(tmp_path / "labels.txt")) == ("cat", "dog, old")
-
-
-@pytest.mark.parametrize("text", ["a,,b", "a,a", ""])
-def test_labels_that_are_empty_or_there_twice_are_refused(text: str):
-    with pytest.raises(UsageError):
-        read_labels(text)
