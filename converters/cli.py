@@ -136,7 +136,7 @@ def preflight(
 
 
 def package(
-    model_file: Annotated[Path, typer.Argument(help="A .onnx or .tflite file")],
+    model_file: Annotated[Path, typer.Argument(help="A .onnx, .tflite or OpenVINO .xml file")],
     *,
     evaluation: Annotated[Path, typer.Option(help="Held-out .npz (images, labels), folder, video")],
     out: Annotated[Path, typer.Option(help="Folder for the bundle and report.json")],

@@ -1,4 +1,4 @@
-"""Imports what `edgekit[convert]` brings, or says how to install it."""
+"""Imports what `edgekit[convert]` and its like bring, or says how to install it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from edgekit.errors import MissingExtraError
 
 
-def need(module: str) -> Any:  # noqa: ANN401 (untyped libraries)
-    """Import a module of the extra `convert`.
+def need(module: str, extra: str = "convert") -> Any:  # noqa: ANN401 (untyped libraries)
+    """Import a module of an extra.
 
     Raises:
         MissingExtraError: Its package is not installed; a missing import inside it passes through.
@@ -20,4 +20,4 @@ def need(module: str) -> Any:  # noqa: ANN401 (untyped libraries)
         package = module.partition(".")[0]
         if error.name != package:
             raise
-        raise MissingExtraError(package.replace("_", "-"), "convert") from error
+        raise MissingExtraError(package.replace("_", "-"), extra) from error

@@ -1,4 +1,6 @@
-"""Proves and bundles a model file that somebody else made (.onnx, .tflite), without converting it.
+"""Proves and bundles a model file that somebody else made, without converting it.
+
+An .onnx, a .tflite, or an OpenVINO .xml with its .bin beside it.
 
 Without a reference the file is its own: its answers must vary, be finite and repeat, and accuracy
 is measured where there are labels. With a reference it must compute what that computes.
@@ -6,6 +8,7 @@ is measured where there are labels. With a reference it must compute what that c
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +26,13 @@ from converters.report import REPORT, ConversionReport, SourceReport, variant_re
 from converters.source import load_source
 from converters.steps import Step, Watch
 from converters.targets.onnx import onnx_runtimes
+from converters.targets.openvino import RUNTIME as OPENVINO
 from edgekit import codec
 from edgekit.bundle import SEVERAL_INPUTS, Bundle, file_digest
 from edgekit.device import Requirements, RuntimeRange
 from edgekit.errors import RuntimeFailedError, SourceError
 from edgekit.manifest import Lineage, Manifest, ModelFormat, Precision
-from edgekit.runtime import Session, open_session
+from edgekit.runtime import Session, open_session, openvino_file
 
 RECIPE = "as-given"
 AUTO = ("auto",)
@@ -36,6 +40,12 @@ AUTO = ("auto",)
 _PACKAGES = {
     ModelFormat.ONNX: ("onnx", "onnxruntime"),
     ModelFormat.TFLITE: ("ai-edge-litert",),
+    ModelFormat.OPENVINO: ("openvino",),
+}
+_FORMATS = {
+    ".onnx": ModelFormat.ONNX,
+    ".tflite": ModelFormat.TFLITE,
+    ".xml": ModelFormat.OPENVINO,
 }
 
 
@@ -44,12 +54,14 @@ class GivenModel:
     """A ready-made file, opened.
 
     Attributes:
-        path: Where it lies.
+        name: As its maker called it.
+        path: The one file that is bundled.
         format: Its file format.
         precision: Number format of its weights.
         session: The model, loaded.
     """
 
+    name: str
     path: Path
     format: ModelFormat
     precision: Precision
@@ -71,8 +83,8 @@ def package_given(
     """
     began = time.perf_counter()
     watch(plan.model, Step.CAPTURE, 0.0)
-    model = open_given(Path(plan.source), plan.threads)
-    with work_folder(plan.out) as work:
+    with tempfile.TemporaryDirectory() as apart, work_folder(plan.out) as work:
+        model = open_given(Path(plan.source), plan.threads, Path(apart))
         proven = _reference(plan, reference, model, watch)
         variant = plan.variants[0] if plan.variants != AUTO else f"{model.format}-{model.precision}"
         checked = prove(
@@ -93,43 +105,66 @@ def package_given(
             model=plan.model,
             version=plan.version,
             source=SourceReport(
-                name=reference or model.path.name,
+                name=reference or model.name,
                 accuracy=proven.accuracy,
                 samples=len(proven.samples),
                 metric=proven.metric.name,
             ),
             variants=(variant_report(bundle, checked, latency, seconds),),
             seconds=seconds,
-            notes=() if reference else (f"{model.path.name} was compared with no other model",),
+            notes=() if reference else (f"{model.name} was compared with no other model",),
         )
         (work / REPORT).write_bytes(codec.encode(report) + b"\n")
         deliver(work, plan.out)
     return report
 
 
-def open_given(path: Path, threads: int) -> GivenModel:
+def open_given(path: Path, threads: int, apart: Path) -> GivenModel:
     """Open a ready-made file.
+
+    Args:
+        path: As the user named it.
+        threads: Of its runtime.
+        apart: Folder for a model of several files, made one.
 
     Raises:
         SourceError: Of no known kind, not readable, or its runtime refuses it.
         TargetError: It needs operators that no runtime here has.
     """
-    try:
-        model_format = ModelFormat(path.suffix.lower().removeprefix("."))
-    except ValueError as error:
+    model_format = _FORMATS.get(path.suffix.lower())
+    if model_format is None:
         raise SourceError(
-            "is no model file that can be packaged", where=str(path), todo="give .onnx or .tflite"
-        ) from error
+            "is no model file that can be packaged",
+            where=str(path),
+            todo=f"give {', '.join(_FORMATS)}",
+        )
     if not path.is_file():
         raise SourceError("there is no such file", where=str(path))
     if model_format is ModelFormat.ONNX:
         check_operators(path)
     try:
-        session = open_session(path, model_format, threads=threads)
+        model = _one_file(path, model_format, apart)
+        session = open_session(model, model_format, threads=threads)
     except RuntimeFailedError as error:
-        raise SourceError(error.what, where=str(path), todo="no device could load it") from error
-    precision = precision_of(path, model_format)
-    return GivenModel(path=path, format=model_format, precision=precision, session=session)
+        raise SourceError(
+            error.what, where=str(path), todo=error.todo or "no device could load it"
+        ) from error
+    return GivenModel(
+        name=path.name,
+        path=model,
+        format=model_format,
+        precision=precision_of(model, model_format),
+        session=session,
+    )
+
+
+def _one_file(path: Path, model_format: ModelFormat, apart: Path) -> Path:
+    """Return a model as one file: OpenVINO's two are packed."""
+    if model_format is not ModelFormat.OPENVINO:
+        return path
+    packed = apart / f"{path.stem}.{model_format}"
+    packed.write_bytes(openvino_file.pack(*openvino_file.read(path)))
+    return packed
 
 
 def _reference(plan: ConversionPlan, source: str, model: GivenModel, watch: Watch) -> Reference:
@@ -183,7 +218,7 @@ def _bundle(
         golden=checked.spec,
         quality=quality_of(proven, checked),
         lineage=Lineage(
-            source=reference or model.path.name,
+            source=reference or model.name,
             digests=digests,
             recipe=RECIPE,
             tools=tool_versions(("edgekit", "numpy", *_PACKAGES[model.format])),
@@ -197,6 +232,8 @@ def _runtimes(model: GivenModel) -> tuple[RuntimeRange, ...]:
     """Return what the file was proven on: here, and for ONNX by its operator set."""
     if model.format is ModelFormat.ONNX:
         return onnx_runtimes(model.path)
+    if model.format is ModelFormat.OPENVINO:
+        return (OPENVINO,)
     return (RuntimeRange(name="litert", minimum="2.3"),)
 
 

@@ -15,7 +15,7 @@ class RuntimeRange:
     """Versions of one runtime that a variant was proven for.
 
     Attributes:
-        name: "onnxruntime", "litert" or "tflite-runtime".
+        name: "onnxruntime", "litert", "tflite-runtime" or "openvino".
         minimum: Lowest version, inclusive, such as "1.20".
     """
 

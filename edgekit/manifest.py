@@ -24,6 +24,7 @@ class ModelFormat(StrEnum):
 
     ONNX = "onnx"
     TFLITE = "tflite"
+    OPENVINO = "openvino"
 
 
 class Precision(StrEnum):

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "msgspec", "uvicorn")
+PACKAGES = (
+    "numpy",
+    "onnxruntime",
+    "ai-edge-litert",
+    "tflite-runtime",
+    "openvino",
+    "msgspec",
+    "uvicorn",
+)
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _CPUINFO = Path("/proc/cpuinfo")
 

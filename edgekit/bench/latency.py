@@ -53,7 +53,7 @@ class Setting:
 
 
 def bench_path(path: Path, setting: Setting) -> LatencyReport:
-    """Measure a bundle (.bundle) or a model file (.onnx, .tflite).
+    """Measure a bundle (.bundle) or a model file (.onnx, .tflite, .xml).
 
     Raises:
         UsageError: The file is neither.

@@ -76,7 +76,7 @@ def bench() -> None:
 
 @app.command()
 def run(
-    files: Annotated[list[Path], typer.Argument(help="Bundles, or .onnx and .tflite files.")],
+    files: Annotated[list[Path], typer.Argument(help="Bundles, or .onnx, .tflite and .xml files.")],
     *,
     preset: Annotated[
         Preset | None, typer.Option(help="quick 128 queries and 10 s, mobile 1024 and 60 s, ...")

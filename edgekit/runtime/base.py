@@ -20,7 +20,7 @@ class Session(Protocol):
 
     @property
     def runtime(self) -> str:
-        """Name of the runtime: "onnxruntime", "litert" or "tflite-runtime"."""
+        """Name of the runtime: "onnxruntime", "litert", "tflite-runtime" or "openvino"."""
 
     @property
     def provider(self) -> str:
@@ -49,11 +49,15 @@ class Runtime(Protocol):
 
     @property
     def name(self) -> str:
-        """Name of the runtime: "onnxruntime", "litert" or "tflite-runtime"."""
+        """Name of the runtime: "onnxruntime", "litert", "tflite-runtime" or "openvino"."""
 
     @property
     def format(self) -> ModelFormat:
         """The model files that it opens."""
+
+    @property
+    def extra(self) -> str:
+        """Extra of EdgeKit that installs it, such as "agent"."""
 
     def version(self) -> str:
         """Return the installed version; empty when it is not installed or cannot run."""

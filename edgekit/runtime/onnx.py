@@ -36,6 +36,7 @@ class OnnxRuntime:
     name = "onnxruntime"
     format = ModelFormat.ONNX
     module = "onnxruntime"
+    extra = "agent"
 
     def version(self) -> str:
         """Return the installed version, read without importing it; empty when absent."""

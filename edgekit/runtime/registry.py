@@ -8,10 +8,11 @@ from edgekit.errors import MissingExtraError
 from edgekit.manifest import ModelFormat
 from edgekit.runtime.base import Runtime, Session
 from edgekit.runtime.onnx import OnnxRuntime
+from edgekit.runtime.openvino import OpenVino
 from edgekit.runtime.tflite import LiteRt, TfliteRuntime
 
 # In order of preference for each format.
-_RUNTIMES: tuple[Runtime, ...] = (OnnxRuntime(), LiteRt(), TfliteRuntime())
+_RUNTIMES: tuple[Runtime, ...] = (OnnxRuntime(), LiteRt(), TfliteRuntime(), OpenVino())
 
 
 def available_runtimes() -> dict[str, str]:
@@ -30,7 +31,7 @@ def runtime_for(model_format: ModelFormat) -> Runtime:
     for runtime in candidates:
         if runtime.version():
             return runtime
-    raise MissingExtraError(candidates[0].name, "agent")
+    raise MissingExtraError(candidates[0].name, candidates[0].extra)
 
 
 def open_session(model: Path, model_format: ModelFormat, *, threads: int = 1) -> Session:

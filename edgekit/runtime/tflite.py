@@ -31,6 +31,7 @@ class LiteRt:
     name = "litert"
     format = ModelFormat.TFLITE
     module = "ai_edge_litert.interpreter"
+    extra = "agent"
 
     def version(self) -> str:
         """Return the installed version, read without importing it; empty when absent."""
@@ -38,7 +39,7 @@ class LiteRt:
 
     def open(self, model: Path, *, threads: int = 1) -> Session:
         """Load a model file. Raises as `Runtime.open` does."""
-        module = _import(self.module, "ai-edge-litert", "agent")
+        module = _import(self.module, "ai-edge-litert", self.extra)
         return _open(module, self.name, model, threads)
 
 
@@ -48,6 +49,7 @@ class TfliteRuntime:
     name = "tflite-runtime"
     format = ModelFormat.TFLITE
     module = "tflite_runtime.interpreter"
+    extra = "agent-tflite"
 
     def version(self) -> str:
         """Return the installed version; empty when absent or beside NumPy 2, where it fails."""
@@ -57,7 +59,7 @@ class TfliteRuntime:
 
     def open(self, model: Path, *, threads: int = 1) -> Session:
         """Load a model file. Raises as `Runtime.open` does."""
-        module = _import(self.module, "tflite-runtime", "agent-tflite")
+        module = _import(self.module, "tflite-runtime", self.extra)
         return _open(module, self.name, model, threads)
 
 

@@ -21,7 +21,7 @@ from edgekit.golden import check_golden, read_golden
 from edgekit.manifest import Postprocessing, Precision, Preprocessing, Task
 from edgekit.preprocessing import prepare
 from edgekit.runtime import open_session
-from tests.integration.convert_models import tiny
+from tests.integration.convert_models import trained_digits
 
 pytestmark = pytest.mark.integration
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> ConversionPlan:
     labels = digits.target[order]
     np.savez(folder / "held-out.npz", images=images[:300], labels=labels[:300])
     np.savez(folder / "calibration.npz", images=images[300:500])
-    torch.save(_trained(images[300:], labels[300:]), folder / "weights.pt")
+    torch.save(trained_digits(images[300:], labels[300:]), folder / "weights.pt")
     return ConversionPlan(
         source="tests.integration.convert_models:tiny",
         weights=folder / "weights.pt",
@@ -52,22 +52,6 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> ConversionPlan:
         evaluation=folder / "held-out.npz",
         out=folder / "out",
     )
-
-
-def _trained(images: np.ndarray, labels: np.ndarray) -> dict[str, torch.Tensor]:
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    model, order = tiny(), torch.Generator().manual_seed(0)
-    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
-    inputs = torch.tensor(images[:, None] / 16, dtype=torch.float32)
-    classes = torch.tensor(labels)
-    for _ in range(10):
-        for batch in torch.randperm(len(inputs), generator=order).split(64):
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(inputs[batch]), classes[batch]).backward()
-            optimizer.step()
-    state: dict[str, torch.Tensor] = model.state_dict()
-    return state
 
 
 @pytest.fixture(scope="module")
