@@ -46,4 +46,6 @@ def read(model: Path) -> tuple[bytes, bytes]:
             todo="give the .xml and the .bin in one folder",
         ) from error
     except (OSError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise RuntimeFailedError("is no packed OpenVINO model", where=str(model)) from error
+        raise RuntimeFailedError(
+            "OpenVINO refuses it (no packed model)", where=str(model)
+        ) from error

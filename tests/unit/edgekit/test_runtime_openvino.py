@@ -107,5 +107,5 @@ def test_weights_that_are_missing_are_named(tmp_path: Path):
 def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes):
     file = tmp_path / "model.openvino"
     file.write_bytes(content)
-    with pytest.raises(RuntimeFailedError, match=r"no packed OpenVINO model|refuses it"):
+    with pytest.raises(RuntimeFailedError, match=r"refuses it"):
         open_session(file, ModelFormat.OPENVINO)
