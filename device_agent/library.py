@@ -8,9 +8,7 @@ caller instead: no copy, no isolation, no telemetry, and it stays on the bundle 
 from __future__ import annotations
 
 import asyncio
-import http.client
 import os
-import socket
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
+from device_agent.asking import Asking, Said
 from device_agent.config import Layout
 from device_agent.slots import SlotStore
 from edgekit import codec
@@ -27,10 +26,9 @@ from edgekit.runtime.base import Tensor
 
 STATE_VARIABLE = "EDGEKIT_STATE"
 HEADER_LENGTH = "Inference-Header-Content-Length"
+_OK = 200
 _TYPES = {"bool": "BOOL", "float16": "FP16", "float32": "FP32", "float64": "FP64"}
 _DTYPES = {name: dtype for dtype, name in _TYPES.items()}
-_FIRST_READ = 60.0
-_SEND_BUFFER_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +132,7 @@ def _state(given: Path | str | None) -> Path:
 class _Line:
     """A connection to the worker that answered last, and what it calls its input."""
 
-    http: http.client.HTTPConnection
+    way: Asking
     input: str
 
 
@@ -151,11 +149,11 @@ class _Worker:
         array = np.ascontiguousarray(sample)
         try:
             return self._infer(array)
-        except (OSError, http.client.HTTPException):
+        except OSError:
             self.close()  # the worker was replaced: ask the one that listens now
         try:
             return self._infer(array)
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             raise NetworkError(f"no worker answers ({error})", where=str(self._folder)) from error
 
     def close(self) -> None:
@@ -163,47 +161,37 @@ class _Worker:
         with self._lock:
             lines, self._free = self._free, []
         for line in lines:
-            line.http.close()
+            line.way.close()
 
     def _infer(self, array: Tensor) -> Inference:
         line = self._take()
-        try:
-            head = _head(line.input, array)
-            headers = {
-                HEADER_LENGTH: str(len(head)),
-                "Content-Length": str(len(head) + array.nbytes),
-            }
-            parts = (head, array.data.cast("B")) if array.nbytes else (head,)
-            line.http.request("POST", f"{self._path}/infer", parts, headers)
-            response = line.http.getresponse()
-            data, length = response.read(), response.getheader(HEADER_LENGTH)
-        except BaseException:
-            line.http.close()
-            raise
-        if line.http.sock is None:
-            line.http.close()
-        else:
+        head = _head(line.input, array)
+        parts = (head, array.data.cast("B")) if array.nbytes else (head,)
+        headers = (f"{HEADER_LENGTH}: {len(head)}",)
+        said = line.way.ask("POST", f"{self._path}/infer", parts, headers)
+        if line.way.open:
             with self._lock:
                 self._free.append(line)
-        if response.status != http.client.OK:
-            raise _fault(response.status, data)
-        return _read(data, int(length) if length else len(data))
+        if said.status != _OK:
+            raise _fault(said)
+        length = said.fields.get(HEADER_LENGTH.lower(), "")
+        return _read(said.body, int(length) if length else len(said.body))
 
     def _take(self) -> _Line:
         with self._lock:
             if self._free:
                 return self._free.pop()
-        connection = http.client.HTTPConnection("localhost", timeout=_FIRST_READ)
-        connection.sock = _connected(self._folder)
+        way = Asking(self._folder)
         try:
-            connection.request("GET", self._path)
-            described = connection.getresponse().read()
+            described = bytes(way.ask("GET", self._path).body)
             meta = codec.decode(described, _Metadata, where=self._path)
         except BaseException:
-            connection.close()
+            way.close()
             raise
+        if not way.open:  # the worker is leaving: the next one listens already
+            way = Asking(self._folder)
         raw = bool(meta.parameters.get("raw", False))
-        return _Line(connection, "image" if raw else meta.inputs[0].name)
+        return _Line(way, "image" if raw else meta.inputs[0].name)
 
 
 def _head(name: str, array: Tensor) -> bytes:
@@ -238,32 +226,16 @@ class _Answer:
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
-def _connected(folder: Path) -> socket.socket:
-    """Connect through /proc, because the socket's own path may exceed 107 bytes."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _fault(said: Said) -> DataError | RuntimeFailedError:
     try:
-        end.settimeout(_FIRST_READ)
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-        end.connect(f"/proc/self/fd/{handle}/infer.sock")
-    except OSError:
-        end.close()
-        raise
-    finally:
-        os.close(handle)
-    return end
-
-
-def _fault(status: int, data: bytes) -> DataError | RuntimeFailedError:
-    try:
-        said = str(codec.decode(data, dict[str, Any], where="answer").get("error", ""))
+        text = str(codec.decode(bytes(said.body), dict[str, Any], where="answer").get("error", ""))
     except FormatError:
-        said = f"the worker answers {status}"
-    return DataError(said) if status < 500 else RuntimeFailedError(said)
+        text = f"the worker answers {said.status}"
+    return DataError(text) if said.status < 500 else RuntimeFailedError(text)
 
 
-def _read(data: bytes, length: int) -> Inference:
-    answer = codec.decode(data[:length], _Answer, where="answer")
+def _read(data: memoryview, length: int) -> Inference:
+    answer = codec.decode(bytes(data[:length]), _Answer, where="answer")
     outputs: dict[str, Tensor] = {}
     at = length
     for one in answer.outputs:

@@ -82,6 +82,10 @@ class Engine:
         with self._lock, self._watched():
             self.session.run(self._golden.tensors(0, self.manifest.preprocessing))
 
+    def refused(self) -> None:
+        """Count a request that never came to the model: no tensor, of another shape, not finite."""
+        self._recorder.failed("pre")
+
     def answer_raw(self, sample: Tensor) -> Answer:
         """Answer a raw sample: preprocessing, inference, postprocessing.
 

@@ -76,7 +76,7 @@ class Request:
     binary: frozenset[str]
 
 
-def parse_request(body: bytes, header_length: int | None, manifest: Manifest) -> Request:
+def parse_request(body: memoryview, header_length: int | None, manifest: Manifest) -> Request:
     """Read a request.
 
     Args:
@@ -91,8 +91,8 @@ def parse_request(body: bytes, header_length: int | None, manifest: Manifest) ->
     end = len(body) if header_length is None else header_length
     if not 0 <= end <= len(body):
         raise FormatError("the header is longer than the body", where=HEADER_LENGTH)
-    request = codec.decode(body[:end], InferRequest, where="request")
-    given = _tensors(request.inputs, memoryview(body)[end:])
+    request = codec.decode(bytes(body[:end]), InferRequest, where="request")
+    given = _tensors(request.inputs, body[end:])
     binary = _binary_outputs(request, manifest)
     if manifest.preprocessing is not None and set(given) == {RAW_INPUT}:
         raw = given[RAW_INPUT]
@@ -104,10 +104,10 @@ def parse_request(body: bytes, header_length: int | None, manifest: Manifest) ->
 
 def render_response(
     request: Request, answer: Answer, manifest: Manifest
-) -> tuple[bytes, int | None]:
-    """Return the body and, if it holds binary tensors, the length of its JSON part."""
+) -> tuple[list[bytes | memoryview], int | None]:
+    """Return the parts of the body and, if it holds binary tensors, the length of its JSON part."""
     outputs: list[dict[str, Any]] = []
-    blobs: list[bytes] = []
+    blobs: list[bytes | memoryview] = []
     for spec, value in zip(manifest.outputs, answer.outputs, strict=True):
         entry: dict[str, Any] = {
             "name": spec.name,
@@ -115,13 +115,18 @@ def render_response(
             "datatype": _NAMES.get(value.dtype.name, "BYTES"),
         }
         if spec.name in request.binary:
-            blobs.append(np.ascontiguousarray(value).tobytes())
-            entry["parameters"] = {"binary_data_size": len(blobs[-1])}
+            blobs.append(_bytes(value))
+            entry["parameters"] = {"binary_data_size": value.nbytes}
         else:
             entry["data"] = value.ravel().tolist()
         outputs.append(entry)
     head = codec.encode(_envelope(request, answer, manifest, outputs))
-    return (head + b"".join(blobs), len(head)) if blobs else (head, None)
+    return [head, *blobs], len(head) if blobs else None
+
+
+def server_metadata(version: str) -> dict[str, Any]:
+    """Return the answer to /v2."""
+    return {"name": "edgekit", "version": version, "extensions": ["binary_tensor_data"]}
 
 
 def model_metadata(manifest: Manifest) -> dict[str, Any]:
@@ -137,6 +142,18 @@ def model_metadata(manifest: Manifest) -> dict[str, Any]:
             "labels": list(manifest.labels),
             "raw": manifest.preprocessing is not None,
         },
+    }
+
+
+def model_config(manifest: Manifest) -> dict[str, Any]:
+    """Return the answer to /v2/models/<model>/config, as far as clients of Triton read it."""
+    return {
+        "name": manifest.model,
+        "platform": f"edgekit_{manifest.format}",
+        "backend": f"edgekit_{manifest.format}",
+        "max_batch_size": 0,
+        "input": [_configured(s) for s in manifest.inputs],
+        "output": [_configured(s) for s in manifest.outputs],
     }
 
 
@@ -164,6 +181,16 @@ def _envelope(
 def _described(spec: TensorSpec) -> dict[str, Any]:
     shape = [size if isinstance(size, int) else -1 for size in spec.shape]
     return {"name": spec.name, "datatype": _NAMES.get(spec.dtype, "BYTES"), "shape": shape}
+
+
+def _configured(spec: TensorSpec) -> dict[str, Any]:
+    said = _described(spec)
+    return {"name": said["name"], "data_type": f"TYPE_{said['datatype']}", "dims": said["shape"]}
+
+
+def _bytes(value: Tensor) -> bytes | memoryview:
+    array = np.ascontiguousarray(value)
+    return array.data.cast("B") if array.size else b""
 
 
 def _tensors(inputs: tuple[InferTensor, ...], blobs: memoryview) -> dict[str, Tensor]:
