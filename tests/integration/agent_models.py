@@ -6,6 +6,7 @@ a bad model does, it does on bright ones, so that it passes the self-test and fa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,13 @@ from edgekit.device import Requirements, RuntimeRange
 from edgekit.golden import compute_golden, golden_files
 from edgekit.manifest import (
     GoldenSpec,
-    Lineage,
-    Manifest,
     ModelFormat,
-    Precision,
     Preprocessing,
-    Quality,
     TensorSpec,
 )
 from edgekit.runtime import open_session
 from edgekit.runtime.base import Tensor
+from tests.manifests import PLAIN
 
 LABELS = ("dark", "left", "right")
 DARK = np.array([[1, 2], [3, 4]], np.uint8)
@@ -135,29 +133,17 @@ def make_bundle(
     if wrong_golden:
         wrong = compute_golden(session, [DARK + 9, DARK, DARK], preprocessing)
         golden["golden/output.0.npy"] = golden_files(wrong)["golden/output.0.npy"]
-    manifest = Manifest(
+    manifest = replace(
+        PLAIN,
         model=model,
         version=version,
         variant=variant,
-        format=ModelFormat.ONNX,
-        precision=Precision.FP32,
-        file="model.onnx",
         inputs=(TensorSpec(name="x", shape=(1, 1, 2, 2), dtype="float32"),),
         outputs=(TensorSpec(name="scores", shape=(1, 3), dtype="float32"),),
         preprocessing=preprocessing,
         labels=LABELS,
         requires=Requirements(runtimes=(RuntimeRange(name=runtime),)),
         golden=GoldenSpec(count=3, atol=1e-4),
-        quality=Quality(
-            metric="top1",
-            samples=1,
-            accuracy=1.0,
-            reference_accuracy=1.0,
-            max_abs_diff=0.0,
-            sqnr_db=99.0,
-            agreement=1.0,
-        ),
-        lineage=Lineage(source="test", digests={}, recipe="fp32", tools={}),
     )
     content = b"no model" if garbage else data
     path = folder / bundle_name(model, version, variant)

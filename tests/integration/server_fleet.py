@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -28,10 +28,11 @@ from edgekit.client.publishing import publish
 from edgekit.client.trusting import install_trust
 from edgekit.client.wire import NewEnrolmentToken, NewRollout, ReleaseView, RolloutView
 from edgekit.device import DeviceProfile, Requirements, RuntimeRange
-from edgekit.manifest import GoldenSpec, Lineage, Manifest, ModelFormat, Precision, Quality
+from edgekit.manifest import GoldenSpec, ModelFormat
 from edgekit.protocol import TelemetryBatch, TelemetryReceipt, running_header
 from edgekit.telemetry import LogHistogram, Window
 from edgekit.trust.keystore import KeyStore
+from tests.manifests import PLAIN
 
 PASSPHRASE = "correct horse battery"
 ONNX = DeviceProfile(runtimes={"onnxruntime": "1.31.1"}, arch="x86_64")
@@ -158,27 +159,15 @@ def make_bundle(
 ) -> Bundle:
     """Write a bundle whose model file is no model: a server never runs one."""
     runtime = "onnxruntime" if variant.startswith("onnx") else "litert"
-    manifest = Manifest(
+    manifest = replace(
+        PLAIN,
         model=model,
         version=version,
         variant=variant,
         format=ModelFormat.ONNX if runtime == "onnxruntime" else ModelFormat.TFLITE,
-        precision=Precision.FP32,
         file="model.bin",
-        inputs=(),
-        outputs=(),
         requires=Requirements(runtimes=(RuntimeRange(name=runtime),)),
         golden=GoldenSpec(count=0, atol=0.0),
-        quality=Quality(
-            metric="top1",
-            samples=1,
-            accuracy=1.0,
-            reference_accuracy=1.0,
-            max_abs_diff=0.0,
-            sqnr_db=99.0,
-            agreement=1.0,
-        ),
-        lineage=Lineage(source="test", digests={}, recipe="none", tools={}),
     )
     content = f"{model} {version} {variant}".encode() * 1000
     folder.mkdir(parents=True, exist_ok=True)

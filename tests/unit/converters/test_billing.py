@@ -4,36 +4,21 @@ from dataclasses import replace
 from converters.billing import bill_of_materials, model_card
 from edgekit.device import Requirements, RuntimeRange
 from edgekit.manifest import (
-    GoldenSpec,
     Lineage,
-    Manifest,
-    ModelFormat,
     Precision,
-    Quality,
     TensorSpec,
 )
+from tests.manifests import PLAIN
 
 SPEC = TensorSpec(name="x", shape=(1, 4), dtype="float32")
-MANIFEST = Manifest(
-    model="digits",
-    version="1.0.0",
+MANIFEST = replace(
+    PLAIN,
     variant="onnx-int8",
-    format=ModelFormat.ONNX,
     precision=Precision.INT8,
-    file="model.onnx",
     inputs=(SPEC,),
     outputs=(SPEC,),
     requires=Requirements(runtimes=(RuntimeRange(name="onnxruntime", minimum="1.14"),)),
-    golden=GoldenSpec(count=3, atol=0.1),
-    quality=Quality(
-        metric="top1",
-        samples=100,
-        accuracy=0.97,
-        reference_accuracy=0.98,
-        max_abs_diff=0.2,
-        sqnr_db=30.0,
-        agreement=0.99,
-    ),
+    quality=replace(PLAIN.quality, samples=100, accuracy=0.97, reference_accuracy=0.98),
     lineage=Lineage(
         source="net:f",
         digests={"weights": "ab" * 32, "calibration": "cd" * 32, "source": ""},

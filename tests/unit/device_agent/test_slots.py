@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from device_agent.slots import Pointers, Slots, SlotStore
 from edgekit.bundle import Bundle, write_bundle
-from edgekit.device import Requirements, RuntimeRange
 from edgekit.errors import BundleError, FormatError
-from edgekit.manifest import (
-    GoldenSpec,
-    Lineage,
-    Manifest,
-    ModelFormat,
-    Precision,
-    Quality,
-)
+from tests.manifests import PLAIN
 
 
 def bundle(folder: Path, version: str) -> Bundle:
-    quality = Quality(
-        metric="top1",
-        samples=1,
-        accuracy=1,
-        reference_accuracy=1,
-        max_abs_diff=0,
-        sqnr_db=9,
-        agreement=1,
-    )
-    manifest = Manifest(
-        model="digits",
-        version=version,
-        variant="onnx",
-        format=ModelFormat.ONNX,
-        precision=Precision.FP32,
-        file="model.onnx",
-        inputs=(),
-        outputs=(),
-        requires=Requirements(runtimes=(RuntimeRange(name="onnxruntime"),)),
-        golden=GoldenSpec(count=0, atol=0),
-        quality=quality,
-        lineage=Lineage(source="s", digests={}, recipe="r", tools={}),
-    )
+    manifest = replace(PLAIN, version=version)
     return write_bundle(folder / f"{version}.part", manifest, {"model.onnx": version.encode()})
 
 

@@ -15,32 +15,9 @@ from edgekit.bundle import (
     open_bundle,
     write_bundle,
 )
-from edgekit.device import Requirements, RuntimeRange
 from edgekit.errors import BundleError, StorageError
-from edgekit.manifest import GoldenSpec, Lineage, Manifest, ModelFormat, Precision, Quality
+from tests.manifests import PLAIN
 
-PLAIN = Manifest(
-    model="digits",
-    version="1.0.0",
-    variant="onnx-fp32",
-    format=ModelFormat.ONNX,
-    precision=Precision.FP32,
-    file="model.onnx",
-    inputs=(),
-    outputs=(),
-    requires=Requirements(runtimes=(RuntimeRange(name="onnxruntime"),)),
-    golden=GoldenSpec(count=1, atol=0.1),
-    quality=Quality(
-        metric="top1",
-        samples=1,
-        accuracy=1.0,
-        reference_accuracy=1.0,
-        max_abs_diff=0.0,
-        sqnr_db=200.0,
-        agreement=1.0,
-    ),
-    lineage=Lineage(source="s", digests={}, recipe="fp32", tools={}),
-)
 FILES = {"model.onnx": b"model " * 50, "golden/input.npy": b"golden"}
 
 

@@ -6,44 +6,23 @@ import numpy as np
 import pytest
 
 from edgekit.bundle import SEVERAL_INPUTS, write_bundle
-from edgekit.device import Requirements, RuntimeRange
 from edgekit.errors import BundleError, ProofError
 from edgekit.golden import GoldenSamples, check_golden, compute_golden, golden_files, read_golden
 from edgekit.manifest import (
     GoldenSpec,
-    Lineage,
-    Manifest,
-    ModelFormat,
-    Precision,
     Preprocessing,
-    Quality,
     TensorSpec,
 )
 from edgekit.runtime import Tensor
+from tests.manifests import PLAIN
 
 OUTPUTS = tuple(TensorSpec(name=n, shape=(1, 4), dtype="float32") for n in "ab")
-MANIFEST = Manifest(
-    model="digits",
-    version="1.0.0",
-    variant="onnx-fp32",
-    format=ModelFormat.ONNX,
-    precision=Precision.FP32,
-    file="model.onnx",
+MANIFEST = replace(
+    PLAIN,
     inputs=(TensorSpec(name="x", shape=(1, 1, 2, 2), dtype="float32"),),
     outputs=OUTPUTS,
     preprocessing=Preprocessing(height=2, width=2, scale=0.5),
-    requires=Requirements(runtimes=(RuntimeRange(name="onnxruntime"),)),
     golden=GoldenSpec(count=3, atol=0.1),
-    quality=Quality(
-        metric="top1",
-        samples=1,
-        accuracy=1.0,
-        reference_accuracy=1.0,
-        max_abs_diff=0.0,
-        sqnr_db=200.0,
-        agreement=1.0,
-    ),
-    lineage=Lineage(source="s", digests={}, recipe="fp32", tools={}),
 )
 SAMPLES = list(np.random.default_rng(0).integers(0, 9, (3, 2, 2), dtype=np.uint8))
 
