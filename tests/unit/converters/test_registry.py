@@ -20,7 +20,7 @@ def test_int8_is_preferred_to_fp32():
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("coreml-fp32", "targets here: onnx, tflite"),
+        ("coreml-fp32", "targets here: onnx, openvino, tflite"),
         ("onnx-int4", "onnx-fp32, onnx-fp16, onnx-int8"),
     ],
 )
