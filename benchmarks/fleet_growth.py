@@ -176,7 +176,7 @@ def _release(version: str, digest: str) -> ReleaseRecord:
 
 
 def _services(folder: Path, database: SqlDatabase) -> Services:
-    trust = TrustService(folder / "trust", OnlineKeys.create(folder / "keys"))
+    trust = TrustService(database, OnlineKeys.generate())
     return make_services(
         database,
         FolderBlobs(folder / "blobs"),

@@ -41,6 +41,22 @@ def init(
 
 
 @app.command()
+def join(
+    data: _Data,
+    *,
+    secret_file: Annotated[
+        Path, typer.Option(help="keys/online.secret of a machine of the server.")
+    ],
+) -> None:
+    """Make a folder on another machine part of a server; server.toml names its database."""
+    from fleet_server.keeping import join_server
+    from fleet_server.services.config import load_config
+
+    join_server(load_config(data, {}), secret_file)
+    typer.echo(f"next: edgekit server run {data}")
+
+
+@app.command()
 def run(
     data: _Data,
     *,

@@ -6,13 +6,12 @@ from datetime import datetime
 from pathlib import Path
 
 from edgekit.errors import ConflictError
-from edgekit.trust.online import OnlineKeys
 from fleet_server.domain.access import Role
 from fleet_server.main import utc_now, write_token
+from fleet_server.membership import join, make_secret, open_trust, read_secret
 from fleet_server.services.accounts import FIRST_ADMIN, AccountService
 from fleet_server.services.config import ServerConfig
-from fleet_server.services.trust import TrustService
-from fleet_server.store.backup import Folders, back_up, restore
+from fleet_server.store.backup import Seals, back_up, restore
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.retention import export
 
@@ -25,7 +24,10 @@ def back_up_server(config: ServerConfig, out: Path, *, passphrase: str) -> None:
     """
     database = SqlDatabase.open(config.database_url)
     try:
-        back_up(database, _folders(config), out, passphrase=passphrase, now=utc_now())
+        database.migrate()
+        open_trust(config, database)
+        seals = Seals(secret=read_secret(config.online_secret), passphrase=passphrase)
+        back_up(database, _blobs(config), out, seals=seals, now=utc_now())
     finally:
         database.close()
 
@@ -43,8 +45,9 @@ def restore_server(config: ServerConfig, file: Path, *, passphrase: str) -> date
     config.data.chmod(0o700)
     database, now = SqlDatabase.open(config.database_url), utc_now()
     try:
-        manifest = restore(file, database, _folders(config), passphrase=passphrase)
-        TrustService(config.trust, OnlineKeys.open(config.online_keys)).sign_anew(now=now)
+        seals = Seals(secret=make_secret(config), passphrase=passphrase)
+        manifest = restore(file, database, _blobs(config), seals=seals)
+        open_trust(config, database).sign_anew(now=now)
         accounts = AccountService(database)
         accounts.change(FIRST_ADMIN, role=Role.ADMIN, disabled=False)
         token, _ = accounts.new_token(
@@ -70,6 +73,19 @@ def export_windows(config: ServerConfig, out: Path, *, since: datetime, until: d
         database.close()
 
 
-def _folders(config: ServerConfig) -> Folders:
-    blobs = None if config.settings.blobs else config.blobs
-    return Folders(trust=config.trust, keys=config.online_keys, blobs=blobs)
+def join_server(config: ServerConfig, secret_file: Path) -> None:
+    """Make a folder of another machine part of the server whose database its server.toml names.
+
+    Raises:
+        EdgeKitError: See `fleet_server.membership.join`.
+    """
+    database = SqlDatabase.open(config.database_url)
+    try:
+        database.migrate()
+        join(config, database, read_secret(secret_file))
+    finally:
+        database.close()
+
+
+def _blobs(config: ServerConfig) -> Path | None:
+    return None if config.settings.blobs else config.blobs

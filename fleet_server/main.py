@@ -20,18 +20,17 @@ from starlette.types import ASGIApp
 from edgekit import log
 from edgekit.durable import write_durably
 from edgekit.errors import ConflictError, PortInUseError, StorageError, UsageError
-from edgekit.trust.online import OnlineKeys
 from fleet_server.api.app import make_app
 from fleet_server.api.board import Board
 from fleet_server.api.context import Context
 from fleet_server.api.patience import PatientProtocol
 from fleet_server.domain.access import Role
+from fleet_server.membership import found, is_member, open_trust
 from fleet_server.scheduler import Scheduler
 from fleet_server.services.accounts import FIRST_ADMIN, AccountService
 from fleet_server.services.bag import Services, make_services
 from fleet_server.services.config import ServerConfig
 from fleet_server.services.file_ports import Blobs
-from fleet_server.services.trust import TrustService
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.deltas import FolderDeltas
@@ -65,7 +64,7 @@ def initialise(config: ServerConfig) -> Initialised:
     """Make a server's folder: database, online keys, and the first administrator's token.
 
     Raises:
-        ConflictError: There is a server already; nothing was changed.
+        ConflictError: There is a server in the folder or in the database already.
         StorageError: The folder cannot be written.
     """
     if config.admin_token.exists():
@@ -75,11 +74,11 @@ def initialise(config: ServerConfig) -> Initialised:
         config.data.chmod(0o700)
     except OSError as error:
         raise StorageError(f"cannot be made ({error.strerror})", where=str(config.data)) from error
-    OnlineKeys.create(config.online_keys)
     open_blobs(config)
     database = SqlDatabase.open(config.database_url)
     try:
         database.migrate()
+        found(config, database)
         accounts, now = AccountService(database), utc_now()
         accounts.add(FIRST_ADMIN, Role.ADMIN, now=now)
         token, _ = accounts.new_token(FIRST_ADMIN, Role.ADMIN, life=None, note="first", now=now)
@@ -98,10 +97,11 @@ def create_app(config: ServerConfig) -> ASGIApp:
     """Return the application over an initialised folder; the database is brought up to date.
 
     Raises:
-        UsageError: The folder holds no server.
+        UsageError: The folder is part of no server.
+        TrustError: Its secret is another server's.
         StorageError: The database cannot be opened.
     """
-    if not config.admin_token.exists():
+    if not is_member(config):
         raise UsageError(
             "there is no server in this folder",
             where=str(config.data),
@@ -109,11 +109,10 @@ def create_app(config: ServerConfig) -> ASGIApp:
         )
     database = SqlDatabase.open(config.database_url)
     database.migrate()
-    trust = TrustService(config.trust, OnlineKeys.open(config.online_keys))
     services = make_services(
         database,
         open_blobs(config),
-        trust,
+        open_trust(config, database),
         config.settings,
         deltas=FolderDeltas(config.blobs / "deltas"),
         poster=HttpPoster(),

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from edgekit.errors import EdgeKitError
 from fleet_server.services.bag import Services
-from fleet_server.services.ports import Turn
+from fleet_server.services.turn import Turn
 
 logger = logging.getLogger(__name__)
 

@@ -11,24 +11,17 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from securesystemslib.signer import CryptoSigner
 
 from edgekit.bundle import Bundle, open_bundle
 from edgekit.trust import bundle_path
-from edgekit.trust.metadata import (
-    Metadata,
-    MetaFile,
-    Snapshot,
-    TargetFile,
-    Targets,
-    Timestamp,
-    digest,
-    load,
-)
-from edgekit.trust.online import OnlineKeys, OnlineRepository
+from edgekit.trust.metadata import TargetFile, Targets, load
+from edgekit.trust.online import OnlineKeys
+from edgekit.trust.published import Published
 
 
 def alter_bundle(data: Path, sha256: str) -> None:
@@ -50,9 +43,9 @@ def unsigned_release(data: Path, model: str, bundles: list[Bundle]) -> Iterator[
 
     On leaving, the metadata is as it was.
     """
-    metadata = data / "trust" / "metadata"
-    timestamp = (metadata / "timestamp.json").read_bytes()
-    rogue = _list_with_rogue_key(data, model, bundles)
+    with _database(data) as database:
+        before = dict(database.execute("SELECT name, body FROM trust_files").fetchall())
+        _list_with_rogue_key(data, database, model, bundles)
     for bundle in bundles:
         place = _blob(data, bundle.sha256)
         place.parent.mkdir(exist_ok=True)
@@ -61,8 +54,9 @@ def unsigned_release(data: Path, model: str, bundles: list[Bundle]) -> Iterator[
     try:
         yield
     finally:
-        rogue.unlink()
-        (metadata / "timestamp.json").write_bytes(timestamp)
+        with _database(data) as database:
+            database.execute("DELETE FROM trust_files")
+            database.executemany("INSERT INTO trust_files VALUES (?, ?)", before.items())
 
 
 def swap_targets(data: Path, offered: tuple[str, str], instead: tuple[str, str]) -> None:
@@ -81,9 +75,33 @@ def swap_targets(data: Path, offered: tuple[str, str], instead: tuple[str, str])
             )
 
 
-def _list_with_rogue_key(data: Path, model: str, bundles: list[Bundle]) -> Path:
-    repository = OnlineRepository(data / "trust", OnlineKeys.open(data / "keys"))
-    listed = load(repository.current(model) or b"", Targets, where=model)
+class _Files:
+    """The metadata in the stolen database."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def get(self, name: str) -> bytes | None:
+        query = "SELECT body FROM trust_files WHERE name = ?"
+        found = self._database.execute(query, (name,)).fetchone()
+        return found[0].encode() if found else None
+
+    def put(self, name: str, data: bytes) -> None:
+        values = (name, data.decode())
+        self._database.execute("INSERT OR REPLACE INTO trust_files VALUES (?, ?)", values)
+
+    def names(self, ending: str) -> list[str]:
+        names = (name for (name,) in self._database.execute("SELECT name FROM trust_files"))
+        return [name for name in names if name.endswith(ending)]
+
+
+def _list_with_rogue_key(
+    data: Path, database: sqlite3.Connection, model: str, bundles: list[Bundle]
+) -> None:
+    """Sign model metadata with a key of one's own, and the rest with the stolen ones."""
+    published = Published(_Files(database), _stolen_keys(data, database))
+    state = published.state()
+    listed = load(state.roles[model], Targets, where=model)
     for bundle in bundles:
         manifest = bundle.manifest
         named = {"model": model, "version": manifest.version, "variant": manifest.variant}
@@ -94,33 +112,16 @@ def _list_with_rogue_key(data: Path, model: str, bundles: list[Bundle]) -> Path:
     listed.signed.version += 1
     listed.signatures.clear()
     listed.sign(CryptoSigner.generate_ed25519())
-    rogue = repository.folder / f"{listed.signed.version}.{model}.json"
-    rogue.write_bytes(listed.to_bytes())
-    _sign_online(repository.folder, OnlineKeys.open(data / "keys"), model, rogue.read_bytes())
-    return rogue
+    rogue = listed.to_bytes()
+    published.add(model, rogue)
+    now = datetime.now(UTC)  # noqa: TID251 (the thief's clock)
+    published.sign(replace(state, roles={**state.roles, model: rogue}), now, snapshot=True)
 
 
-def _sign_online(folder: Path, keys: OnlineKeys, model: str, rogue: bytes) -> None:
-    """Sign a snapshot and a timestamp that name the rogue metadata."""
-    now = datetime.now(UTC).replace(microsecond=0)  # noqa: TID251 (the thief's clock)
-    timestamp = Metadata[Timestamp].from_file(str(folder / "timestamp.json"))
-    old = timestamp.signed.snapshot_meta.version
-    snapshot = Metadata[Snapshot].from_file(str(folder / f"{old}.snapshot.json"))
-    snapshot.signed.version = max(old + 1, int(now.timestamp()))
-    snapshot.signed.expires = now + timedelta(days=7)
-    snapshot.signed.meta[f"{model}.json"] = _meta_file(rogue)
-    snapshot.sign(keys.snapshot)
-    snapshot_bytes = snapshot.to_bytes()
-    (folder / f"{snapshot.signed.version}.snapshot.json").write_bytes(snapshot_bytes)
-    timestamp.signed.version = max(timestamp.signed.version + 1, int(now.timestamp()))
-    timestamp.signed.snapshot_meta = _meta_file(snapshot_bytes)
-    timestamp.sign(keys.timestamp)
-    (folder / "timestamp.json").write_bytes(timestamp.to_bytes())
-
-
-def _meta_file(content: bytes) -> MetaFile:
-    version = Metadata.from_bytes(content).signed.version
-    return MetaFile(version, len(content), {"sha256": digest(content)})
+def _stolen_keys(data: Path, database: sqlite3.Connection) -> OnlineKeys:
+    rows = database.execute("SELECT role, pem FROM online_keys").fetchall()
+    secret = (data / "keys" / "online.secret").read_text(encoding="ascii").strip()
+    return OnlineKeys.open({role: pem.encode() for role, pem in rows}, secret)
 
 
 def _insert_release(data: Path, model: str, bundles: list[Bundle]) -> None:

@@ -67,6 +67,13 @@ def generate_pem(passphrase: str | None) -> bytes:
     return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
 
 
+def sealed_pem(signer: CryptoSigner, passphrase: str) -> bytes:
+    """Return a signer's private key, encrypted by a passphrase."""
+    key = load_pem_private_key(signer.private_bytes, None)
+    lock = BestAvailableEncryption(passphrase.encode())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
+
+
 def open_pem(pem: bytes, passphrase: str | None, *, where: str) -> CryptoSigner:
     """Return a signer for a private key.
 

@@ -1,21 +1,21 @@
-"""The server's two keys, in files that it can open alone."""
+"""The server's two keys: made here, and sealed by a secret before they are stored."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 
 from securesystemslib.signer import CryptoSigner
 
-from edgekit.durable import locked, make_folder, read_bytes, write_durably
-from edgekit.trust.keys import OnlinePublicKeys, generate_pem, open_pem, public_key
+from edgekit.errors import TrustError
+from edgekit.trust.keys import OnlinePublicKeys, generate_pem, open_pem, public_key, sealed_pem
 from edgekit.trust.policy import SNAPSHOT, TIMESTAMP
 
 
 class OnlineKeys:
-    """The server's keys for snapshot and timestamp: files 0600, without a passphrase.
+    """The server's keys for snapshot and timestamp.
 
-    They are unencrypted because a server must restart alone. What their thief can do is bounded:
-    withhold updates, or choose among what people signed and did not unlist.
+    A server has to restart alone, so it has their secret too. What a thief of both can do is
+    bounded: withhold updates, or choose among what people signed and did not unlist.
     """
 
     def __init__(self, snapshot: CryptoSigner, timestamp: CryptoSigner) -> None:
@@ -23,29 +23,32 @@ class OnlineKeys:
         self.timestamp = timestamp
 
     @classmethod
-    def create(cls, folder: Path) -> OnlineKeys:
-        """Make both keys in `folder`, or open them if they exist; durable on return.
-
-        Raises:
-            StorageError: The folder cannot be written.
-        """
-        make_folder(folder, mode=0o700)
-        with locked(folder):
-            for role in (SNAPSHOT, TIMESTAMP):
-                if not (folder / f"{role}.pem").exists():
-                    write_durably(folder / f"{role}.pem", generate_pem(None), mode=0o600)
-        return cls.open(folder)
+    def generate(cls) -> OnlineKeys:
+        """Make both keys anew."""
+        return cls(*(open_pem(generate_pem(None), None, where="new") for _ in range(2)))
 
     @classmethod
-    def open(cls, folder: Path) -> OnlineKeys:
+    def open(cls, pems: Mapping[str, bytes], secret: str | None) -> OnlineKeys:
         """Open both keys.
 
+        Args:
+            pems: PKCS #8 by role.
+            secret: What they are encrypted by; None when they are not.
+
         Raises:
-            StorageError: A file is missing.
-            TrustError: A file is not a key.
+            TrustError: One is missing, is no key, or the secret is another.
         """
-        files = (folder / f"{SNAPSHOT}.pem", folder / f"{TIMESTAMP}.pem")
-        return cls(*(open_pem(read_bytes(file), None, where=str(file)) for file in files))
+        missing = {SNAPSHOT, TIMESTAMP} - pems.keys()
+        if missing:
+            raise TrustError("this key is missing", where=", ".join(sorted(missing)))
+        return cls(*(open_pem(pems[role], secret, where=role) for role in (SNAPSHOT, TIMESTAMP)))
+
+    def sealed(self, secret: str) -> dict[str, bytes]:
+        """Return both keys by role as PKCS #8, encrypted by a secret."""
+        return {
+            SNAPSHOT: sealed_pem(self.snapshot, secret),
+            TIMESTAMP: sealed_pem(self.timestamp, secret),
+        }
 
     def public(self) -> OnlinePublicKeys:
         """Return the public halves, for the engineer who makes the root."""

@@ -33,6 +33,8 @@ class Settings:
         database: SQLAlchemy address; empty is a SQLite file in the server's folder.
         blobs: Bucket for bundles, s3://bucket/prefix; empty is the server's folder.
         blobs_endpoint: Address of an S3-compatible store other than Amazon's.
+        online_secret_file: File with the secret that opens the online keys, the same on every
+            machine; empty is keys/online.secret in the server's folder.
         poll_interval_s: How often devices are told to come.
         least_interval_s: A device is silent after three polling intervals, counted as at least
             this long each: an update keeps a device busy.
@@ -52,6 +54,7 @@ class Settings:
     database: str = ""
     blobs: str = ""
     blobs_endpoint: str = ""
+    online_secret_file: str = ""
     poll_interval_s: float = 300.0
     least_interval_s: float = 10.0
     tick_s: float = 2.0
@@ -84,14 +87,11 @@ class ServerConfig:
         return self.data / "blobs"
 
     @property
-    def trust(self) -> Path:
-        """Folder of signed metadata."""
-        return self.data / "trust"
-
-    @property
-    def online_keys(self) -> Path:
-        """Folder of the server's own keys."""
-        return self.data / "keys"
+    def online_secret(self) -> Path:
+        """File with the secret that opens the server's own keys."""
+        if self.settings.online_secret_file:
+            return self.data / self.settings.online_secret_file
+        return self.data / "keys" / "online.secret"
 
     @property
     def admin_token(self) -> Path:

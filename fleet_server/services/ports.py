@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from edgekit.telemetry import LogHistogram
+from edgekit.trust.published import MetadataFiles
 from fleet_server.domain.evidence import Summary
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.selector import Selector
@@ -30,6 +31,7 @@ from fleet_server.services.records import (
     WindowRecord,
     WindowTotals,
 )
+from fleet_server.services.trust_port import SealedKeys
 
 
 class Devices(Protocol):
@@ -355,6 +357,16 @@ class Tables(Protocol):
         """Who uses which bundle."""
         ...
 
+    @property
+    def trust_files(self) -> MetadataFiles:
+        """Signed metadata."""
+        ...
+
+    @property
+    def online_keys(self) -> SealedKeys:
+        """The server's own keys."""
+        ...
+
 
 class Database(Protocol):
     """Transactions; safe to use from several threads."""
@@ -378,16 +390,4 @@ class Database(Protocol):
 
     def append(self) -> AbstractContextManager[Tables]:
         """Begin to add facts that depend on nothing stored; others may do so at the same time."""
-        ...
-
-
-class Turn(Protocol):
-    """A lock between processes that ends with its holder."""
-
-    def mine(self) -> bool:
-        """Take the lock if it is free; say whether it is held here."""
-        ...
-
-    def release(self) -> None:
-        """Give it back."""
         ...

@@ -6,29 +6,51 @@ The first root waits here until the first targets come, because devices can only
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from edgekit.client.wire import OnlineKeys as OnlineKeysView
 from edgekit.client.wire import TrustView
-from edgekit.durable import write_durably
-from edgekit.errors import ConflictError, StorageError
+from edgekit.errors import ConflictError
 from edgekit.trust.keys import PublicKey
 from edgekit.trust.metadata import Metadata, Root, check_alive, check_signed, digest, load
 from edgekit.trust.online import OnlineKeys, OnlineRepository
 from edgekit.trust.policy import ROOT, SNAPSHOT, TARGETS, TIMESTAMP
+from edgekit.trust.published import MetadataFiles
+from fleet_server.services.ports import Database
 
 logger = logging.getLogger(__name__)
 
+WAITING_ROOT = "waiting"
+"""Name of the first root until targets come; none that a device can ask for."""
+
+
+class _Store:
+    """The metadata of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def reading(self) -> Iterator[MetadataFiles]:
+        with self._database.read() as tables:
+            yield tables.trust_files
+
+    @contextmanager
+    def changing(self) -> Iterator[MetadataFiles]:
+        with self._database.write() as tables:
+            yield tables.trust_files
+
 
 class TrustService:
-    """The server's side of trust over one folder."""
+    """The server's side of trust over one database."""
 
-    def __init__(self, folder: Path, keys: OnlineKeys) -> None:
-        self._repository = OnlineRepository(folder, keys)
+    def __init__(self, database: Database, keys: OnlineKeys) -> None:
+        self._store = _Store(database)
+        self._repository = OnlineRepository(self._store, keys)
         self._keys = keys
-        self._waiting = folder / "waiting.root.json"
 
     def online_keys(self) -> OnlineKeysView:
         """Return the public keys that root metadata has to name."""
@@ -43,16 +65,13 @@ class TrustService:
 
     def latest(self, role: str) -> bytes | None:
         """Return what `current` does, and before the first targets the root that waits for them."""
-        if role == ROOT and not self._repository.initialised and self._waiting.is_file():
-            return self._waiting.read_bytes()
+        if role == ROOT and (waiting := self._waiting()) is not None:
+            return waiting
         return self._repository.current(role)
 
     def file(self, name: str) -> bytes | None:
         """Return a file as devices ask for it; None if there is none of that name."""
-        try:
-            return self._repository.read(name)
-        except StorageError:
-            return None
+        return self._repository.read(name)
 
     def put_root(self, metadata: bytes, *, now: datetime) -> None:
         """Take a root: at once, or the very first when targets come.
@@ -66,7 +85,8 @@ class TrustService:
             root = load(metadata, Root, where=ROOT)
             check_signed(root.signed, ROOT, root, where=ROOT)
             check_alive(root.signed, now=now, where=ROOT)
-            write_durably(self._waiting, metadata)
+            with self._store.changing() as files:
+                files.put(WAITING_ROOT, metadata)
         logger.info("root metadata taken")
 
     def put_targets(self, metadata: bytes, *, now: datetime) -> None:
@@ -78,11 +98,11 @@ class TrustService:
         """
         files = {TARGETS: metadata}
         if not self._repository.initialised:
-            if not self._waiting.is_file():
+            waiting = self._waiting()
+            if waiting is None:
                 raise ConflictError("there is no root metadata yet", todo="send the root first")
-            files[ROOT] = self._waiting.read_bytes()
+            files[ROOT] = waiting
         self._repository.publish(files, now=now)
-        self._waiting.unlink(missing_ok=True)
         logger.info("targets metadata taken")
 
     def put_model(self, model: str, metadata: bytes, *, now: datetime) -> None:
@@ -121,6 +141,13 @@ class TrustService:
                 if data is not None
             },
         )
+
+    def _waiting(self) -> bytes | None:
+        """Return the first root while no targets came."""
+        if self._repository.initialised:
+            return None
+        with self._store.reading() as files:
+            return files.get(WAITING_ROOT)
 
 
 def _key(key: PublicKey) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
     manifest.json          format version, revision of the tables, time
     tables/<name>.jsonl    rows of one consistent state, in the order in which they go back
-    trust/...              signed metadata
     keys/<role>.pem        online keys, encrypted by the passphrase
     blobs/<sha256>         bundles (with a bucket: not in it)
 
@@ -22,13 +21,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 from sqlalchemy import (
     Connection,
     DateTime,
@@ -44,21 +36,20 @@ from sqlalchemy import (
 from sqlalchemy import table as table_clause
 
 from edgekit import codec
-from edgekit.errors import ConflictError, FormatError, StorageError, UsageError
-from fleet_server.store import schema_access
+from edgekit.errors import ConflictError, FormatError, StorageError, TrustError, UsageError
+from edgekit.trust.keys import open_pem, sealed_pem
+from fleet_server.store import schema_access, schema_trust
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.schema import metadata
+from fleet_server.store.trust import SqlOnlineKeys
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 MIN_PASSPHRASE = 8
-_NAMES = re.compile(
-    r"manifest\.json|tables/[a-z_]+\.jsonl|trust/([A-Za-z0-9._-]+/)?[A-Za-z0-9][A-Za-z0-9._-]*"
-    r"|keys/[a-z]+\.pem|blobs/[0-9a-f]{64}"
-)
+_NAMES = re.compile(r"manifest\.json|tables/[a-z_]+\.jsonl|keys/[a-z]+\.pem|blobs/[0-9a-f]{64}")
 _MANY = 500
 _LEAP = 1_000_000
-_LEFT_OUT = {schema_access.kept_answers.name}
+_LEFT_OUT = {schema_access.kept_answers.name, schema_trust.online_keys.name}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,29 +67,36 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Folders:
-    """Where a server keeps what is not in its database.
+class Seals:
+    """What the online keys are encrypted by.
 
     Attributes:
-        blobs: None when a bucket holds them.
+        secret: In the database.
+        passphrase: In the backup.
     """
 
-    trust: Path
-    keys: Path
-    blobs: Path | None
+    secret: str
+    passphrase: str
 
 
 def back_up(
-    database: SqlDatabase, folders: Folders, out: Path, *, passphrase: str, now: datetime
+    database: SqlDatabase, blobs: Path | None, out: Path, *, seals: Seals, now: datetime
 ) -> None:
     """Write a backup beside `out` and rename it into place; the server may go on meanwhile.
+
+    Args:
+        database: Of the server.
+        blobs: Folder of bundles; None when a bucket holds them.
+        out: File to write.
+        seals: What opens the online keys, and what shall.
+        now: Current time, UTC.
 
     Raises:
         UsageError: The passphrase is too short.
         ConflictError: There is such a file.
         StorageError: It cannot be written, or the database cannot be read.
     """
-    if len(passphrase) < MIN_PASSPHRASE:
+    if len(seals.passphrase) < MIN_PASSPHRASE:
         raise UsageError(f"the passphrase of a backup has at least {MIN_PASSPHRASE} characters")
     if out.exists():
         raise ConflictError("is there already", where=str(out))
@@ -107,7 +105,7 @@ def back_up(
         with part.open("xb") as file:
             part.chmod(0o600)
             with tarfile.open(fileobj=file, mode="w") as archive:
-                _write(archive, database, folders, passphrase, now)
+                _write(archive, database, blobs, seals, now)
         part.replace(out)
     except OSError as error:
         raise StorageError(f"cannot be written ({error.strerror})", where=str(out)) from error
@@ -115,8 +113,8 @@ def back_up(
         part.unlink(missing_ok=True)
 
 
-def restore(file: Path, database: SqlDatabase, folders: Folders, *, passphrase: str) -> Manifest:
-    """Fill an empty database and empty folders from a backup.
+def restore(file: Path, database: SqlDatabase, blobs: Path | None, *, seals: Seals) -> Manifest:
+    """Fill an empty database and an empty folder of bundles from a backup.
 
     Action numbers go on far above those of the backup, so that none that a device has seen since is
     given to another deployment. Signed metadata has to be signed anew afterwards.
@@ -137,8 +135,8 @@ def restore(file: Path, database: SqlDatabase, folders: Folders, *, passphrase: 
                     where=str(file),
                     todo="restore with the EdgeKit that made it, then update",
                 )
-            _read_files(archive, folders, passphrase, file)
-            _read_tables(archive, database, file)
+            pems = _read_files(archive, blobs, seals, file)
+            _read_tables(archive, database, file, pems)
     except OSError as error:
         raise StorageError(f"cannot be read ({error.strerror})", where=str(file)) from error
     except (tarfile.TarError, KeyError) as error:
@@ -149,8 +147,8 @@ def restore(file: Path, database: SqlDatabase, folders: Folders, *, passphrase: 
 def _write(
     archive: tarfile.TarFile,
     database: SqlDatabase,
-    folders: Folders,
-    passphrase: str,
+    blobs: Path | None,
+    seals: Seals,
     now: datetime,
 ) -> None:
     manifest = Manifest(
@@ -160,12 +158,11 @@ def _write(
     with database.snapshot() as connection:
         for table in _tables():
             _add(archive, f"tables/{table.name}.jsonl", b"".join(_lines(connection, table)))
-    for path in sorted(folders.trust.rglob("*.json")):
-        _add(archive, f"trust/{path.relative_to(folders.trust)}", path.read_bytes())
-    for path in sorted(folders.keys.glob("*.pem")):
-        _add(archive, f"keys/{path.name}", _recrypt(path.read_bytes(), None, passphrase))
-    if folders.blobs is not None:
-        for path in sorted(folders.blobs.glob("??/" + "[0-9a-f]" * 64)):
+        for role, pem in SqlOnlineKeys(connection).all().items():
+            sealed = _recrypt(pem, seals.secret, seals.passphrase)
+            _add(archive, f"keys/{role}.pem", sealed)
+    if blobs is not None:
+        for path in sorted(blobs.glob("??/" + "[0-9a-f]" * 64)):
             archive.add(path, f"blobs/{path.name}", filter=_anonymous)
 
 
@@ -188,7 +185,9 @@ def _lines(connection: Connection, table: Table) -> Iterator[bytes]:
             yield json.dumps(values).encode() + b"\n"
 
 
-def _read_tables(archive: tarfile.TarFile, database: SqlDatabase, file: Path) -> None:
+def _read_tables(
+    archive: tarfile.TarFile, database: SqlDatabase, file: Path, pems: dict[str, bytes]
+) -> None:
     with database.bulk() as connection:
         if connection.execute(select(func.count()).select_from(schema_access.accounts)).scalar():
             raise ConflictError("the database is not empty", where="database")
@@ -198,6 +197,7 @@ def _read_tables(archive: tarfile.TarFile, database: SqlDatabase, file: Path) ->
             if found is None:
                 raise FormatError(f"has no table {table.name}", where=str(file))
             _insert(connection, table, found)
+        SqlOnlineKeys(connection).put(pems)
         _leap(connection)
 
 
@@ -242,19 +242,23 @@ def _leap_over(connection: Connection, table: Table, name: str) -> None:
             connection.execute(text(statement), {"table": table.name, "start": start})
 
 
-def _read_files(archive: tarfile.TarFile, folders: Folders, passphrase: str, file: Path) -> None:
+def _read_files(
+    archive: tarfile.TarFile, blobs: Path | None, seals: Seals, file: Path
+) -> dict[str, bytes]:
+    """Put the bundles in their places; returns the keys by role, sealed for the database."""
+    pems = {}
     for member in archive.getmembers():
         if not member.isreg() or not _NAMES.fullmatch(member.name) or ".." in member.name:
             raise FormatError("holds what no backup holds", where=f"{file}: {member.name[:80]}")
         found = archive.extractfile(member)
         assert found is not None  # noqa: S101 (a regular file)
         kind, _, name = member.name.partition("/")
-        if kind == "trust":
-            _put(folders.trust / name, found.read(), mode=0o644)
-        elif kind == "keys":
-            _put(folders.keys / name, _recrypt(found.read(), passphrase, None), mode=0o600)
-        elif kind == "blobs" and folders.blobs is not None:
-            _put_blob(FolderBlobs(folders.blobs), name, found)
+        if kind == "keys":
+            pem = _recrypt(found.read(), seals.passphrase, seals.secret)
+            pems[name.removesuffix(".pem")] = pem
+        elif kind == "blobs" and blobs is not None:
+            _put_blob(FolderBlobs(blobs), name, found)
+    return pems
 
 
 def _put_blob(blobs: FolderBlobs, sha256: str, found: IO[bytes]) -> None:
@@ -264,19 +268,11 @@ def _put_blob(blobs: FolderBlobs, sha256: str, found: IO[bytes]) -> None:
     blobs.finish(sha256)
 
 
-def _put(path: Path, data: bytes, *, mode: int) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=mode)
-    path.write_bytes(data)
-
-
-def _recrypt(pem: bytes, before: str | None, after: str | None) -> bytes:
+def _recrypt(pem: bytes, before: str, after: str) -> bytes:
     try:
-        key = load_pem_private_key(pem, before.encode() if before else None)
-    except (ValueError, TypeError) as error:
+        return sealed_pem(open_pem(pem, before, where="backup"), after)
+    except TrustError as error:
         raise UsageError("the passphrase does not open the keys of the backup") from error
-    how = BestAvailableEncryption(after.encode()) if after else NoEncryption()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
 
 
 def _manifest(archive: tarfile.TarFile, file: Path) -> Manifest:

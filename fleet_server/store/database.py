@@ -29,6 +29,7 @@ from fleet_server.store.releases import SqlReleases
 from fleet_server.store.retention import roll_up
 from fleet_server.store.rollouts import SqlRollouts
 from fleet_server.store.telemetry import SqlTelemetry
+from fleet_server.store.trust import SqlOnlineKeys, SqlTrustFiles
 from fleet_server.store.webhooks import SqlWebhooks
 
 _WRITER_TIMEOUT_S = 10.0
@@ -53,6 +54,8 @@ class SqlTables:
         self.webhooks = SqlWebhooks(connection)
         self.benchmarks = SqlBenchmarks(connection)
         self.bundles = SqlBundles(connection)
+        self.trust_files = SqlTrustFiles(connection)
+        self.online_keys = SqlOnlineKeys(connection)
 
 
 class SqlDatabase:

@@ -25,13 +25,14 @@ from typing import Any
 
 from edgekit.bundle import Bundle
 from edgekit.trust.keystore import KeyStore
-from edgekit.trust.online import OnlineKeys, OnlineRepository
+from edgekit.trust.online import OnlineKeys
 from edgekit.trust.signing import (
     TargetEntry,
     extend_model_targets,
     make_root,
     make_targets,
 )
+from tests.metadata_folder import repository_in
 
 TOKEN = "t" * 64
 DEVICE = "dev-1"
@@ -95,8 +96,8 @@ class Fleet:
         self.keystore = KeyStore.create(self.folder / "engineer", "correct horse")
         for model in models:
             self.keystore.add_model(model)
-        keys = OnlineKeys.create(self.folder / "online")
-        self.repository = OnlineRepository(self.folder / "tuf", keys)
+        keys = OnlineKeys.generate()
+        self.repository = repository_in(self.folder / "tuf", keys)
         self.root = make_root(self.keystore, keys.public(), now=self.now)
         files = {
             "root": self.root,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from tests.integration.postgres import ADDRESS_VARIABLE, fresh_database, running_postgres
 
@@ -26,3 +28,20 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     """Return the address of an empty database."""
     with fresh_database(postgres_server) as url:
         yield url
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return the address of a simulated S3 with a bucket "bundles"."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    client = boto3.client("s3", endpoint_url=endpoint)
+    client.create_bucket(Bucket="bundles")
+    client.close()
+    yield endpoint
+    server.stop()

@@ -154,6 +154,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def configured(data: Path, **values: str) -> Path:
+    """Make a server's folder with settings in it."""
+    data.mkdir(mode=0o700)
+    lines = [f'{name} = "{value}"\n' for name, value in values.items()]
+    (data / "server.toml").write_text("".join(lines))
+    return data
+
+
 def make_bundle(
     folder: Path, version: str, *, model: str = "digits", variant: str = "onnx-fp32"
 ) -> Bundle:

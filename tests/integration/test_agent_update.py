@@ -140,7 +140,7 @@ def test_a_release_is_installed_updated_and_taken_back_without_the_network_of_tr
     wait_for(lambda: fleet.running == f"digits={second.bundle.sha256}")
     downloads = len(fleet.ranges)
     for name in ("timestamp.json", "1.root.json"):
-        (fleet.repository.folder / name).unlink(missing_ok=True)
+        (fleet.folder / "tuf" / name).unlink(missing_ok=True)
 
     back = ended(fleet.offer(first.bundle, publish=False, kind="rollback"))
     assert back.outcome == ("committed", "")

@@ -138,4 +138,4 @@ def test_the_commands_back_up_and_restore(tmp_path: Path, monkeypatch: pytest.Mo
     server.command("backup", str(server.data), str(tmp_path / "b.tar"))
     said = server.command("restore", str(tmp_path / "b.tar"), str(tmp_path / "again")).stdout
     assert b"admin.token" in said
-    assert oct((tmp_path / "again" / "keys" / "timestamp.pem").stat().st_mode)[-3:] == "600"
+    assert oct((tmp_path / "again" / "keys" / "online.secret").stat().st_mode)[-3:] == "600"

@@ -23,7 +23,7 @@ from fleet_server.services.errors import BusyError
 from fleet_server.services.gathering import MOST_WAITING, Gathering
 from fleet_server.services.records import DeviceRecord, WindowRecord
 from fleet_server.services.telemetry import TelemetryService
-from fleet_server.store.backup import Folders, back_up
+from fleet_server.store.backup import Seals, back_up
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.retention import export
 from fleet_server.store.schema_access import window_days
@@ -194,8 +194,8 @@ def test_a_warehouse_reads_the_export(database: SqlDatabase, tmp_path: Path) -> 
 
 def test_a_backup_holds_every_row_of_either_database(database: SqlDatabase, tmp_path: Path) -> None:
     TelemetryService(database).keep([record(seq) for seq in range(1, 1201)])
-    folders = Folders(trust=tmp_path / "t", keys=tmp_path / "k", blobs=None)
-    back_up(database, folders, tmp_path / "b.tar", passphrase="long enough", now=NOW)
+    seals = Seals(secret="none was used", passphrase="long enough")
+    back_up(database, None, tmp_path / "b.tar", seals=seals, now=NOW)
     with tarfile.open(tmp_path / "b.tar") as archive:
         lines = archive.extractfile("tables/windows.jsonl")
         assert lines is not None

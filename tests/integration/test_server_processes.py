@@ -8,12 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from edgekit.errors import FormatError, StorageError
 from fleet_server.services.errors import UnavailableError
@@ -23,35 +21,12 @@ from tests.integration.server_fleet import (
     Engineer,
     Server,
     SimulatedDevice,
+    configured,
     drive,
     until,
 )
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Return the address of a simulated S3 with a bucket "bundles"."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    client = boto3.client("s3", endpoint_url=endpoint)
-    client.create_bucket(Bucket="bundles")
-    client.close()
-    yield endpoint
-    server.stop()
-
-
-def settings(data: Path, **values: str) -> Path:
-    data.mkdir(mode=0o700)
-    lines = [f'{name} = "{value}"\n' for name, value in values.items()]
-    (data / "server.toml").write_text("".join(lines))
-    return data
 
 
 def leads(server: Server) -> bool:
@@ -117,7 +92,7 @@ def test_a_bucket_that_does_not_take_a_blob_leaves_none(bucket: str, tmp_path: P
 def test_two_servers_share_the_work_and_one_schedules(
     postgres_url: str, bucket: str, tmp_path: Path
 ) -> None:
-    data = settings(
+    data = configured(
         tmp_path / "data", database=postgres_url, blobs="s3://bundles", blobs_endpoint=bucket
     )
     one, two = Server(data), Server(data, log="log-two")
@@ -142,7 +117,7 @@ def test_two_servers_share_the_work_and_one_schedules(
 
 def test_the_database_goes_and_comes_back(tmp_path: Path) -> None:
     with running_postgres() as postgres:
-        data = settings(tmp_path / "data", database=postgres.url)
+        data = configured(tmp_path / "data", database=postgres.url)
         with Server(data) as server:
             Engineer.create(server, tmp_path / "engineer")
             device = SimulatedDevice.enrol(server, "d1")

@@ -22,9 +22,10 @@ from edgekit.errors import NetworkError
 from edgekit.trust import Reason, UntrustedError, bundle_path, verify_file
 from edgekit.trust.fetching import HttpFetch
 from edgekit.trust.metadata import Metadata, TargetFile, Targets
-from edgekit.trust.online import OnlineKeys, OnlineRepository
+from edgekit.trust.online import OnlineKeys
 from edgekit.trust.signing import TargetEntry, extend_model_targets, make_targets
 from tests.integration.trust_scene import VARIANT, Scene
+from tests.metadata_folder import sign, state_of
 
 pytestmark = pytest.mark.integration
 
@@ -56,9 +57,9 @@ def arbitrary_software(scene: Scene) -> None:
     )
     forged.sign(scene.keys.snapshot)
     (scene.metadata / "99.digits.json").write_bytes(forged.to_bytes())
-    state = scene.repository._state()
+    state = state_of(scene.metadata, scene.keys)
     stolen = replace(state, roles={**state.roles, "digits": forged.to_bytes()})
-    scene.repository._sign(stolen, scene.now, snapshot=True)
+    sign(scene.metadata, scene.keys, scene.now, lambda _: stolen)
 
 
 def rollback(scene: Scene) -> None:
@@ -94,10 +95,9 @@ def altered_snapshot(scene: Scene) -> None:
 
 def extraneous_dependencies(scene: Scene) -> None:
     """The server adds a role that the root did not delegate to."""
-    state = scene.repository._state()
-    other = state.roles["digits"]
-    added = replace(state, roles={**state.roles, "helpers": other})
-    scene.repository._sign(added, scene.now, snapshot=True)
+    state = state_of(scene.metadata, scene.keys)
+    added = replace(state, roles={**state.roles, "helpers": state.roles["digits"]})
+    sign(scene.metadata, scene.keys, scene.now, lambda _: added)
 
 
 @pytest.mark.parametrize(
@@ -163,10 +163,10 @@ def test_the_key_of_a_model_is_replaced_and_its_thief_locked_out(scene: Scene) -
 
 def test_a_fast_forward_is_recovered_by_a_new_root(scene: Scene) -> None:
     """The thief of the online keys counts versions up to the end."""
-    state = scene.repository._state()
+    state = state_of(scene.metadata, scene.keys)
     far = replace(state, snapshot_version=2**40, timestamp_version=2**40)
     own = shutil.copytree(scene.metadata, scene.folder / "own")
-    scene.repository._sign(far, scene.now, snapshot=True)
+    sign(scene.metadata, scene.keys, scene.now, lambda _: far)
     scene.ask(from_folder(scene), "1.0.0")
     shutil.rmtree(scene.metadata)
     shutil.copytree(own, scene.metadata)
@@ -174,8 +174,7 @@ def test_a_fast_forward_is_recovered_by_a_new_root(scene: Scene) -> None:
     with pytest.raises(UntrustedError) as error:
         scene.ask(from_folder(scene), "1.0.0")
     assert error.value.reason is Reason.ROLLBACK
-    scene.keys = OnlineKeys.create(scene.folder / "online-2")
-    scene.repository = OnlineRepository(scene.folder / "server", scene.keys)
+    scene.use_keys(OnlineKeys.generate())
     scene.new_root()
     assert scene.ask(from_folder(scene), "1.0.0").custom["version"] == "1.0.0"
 
@@ -231,8 +230,7 @@ def test_slow_retrieval_is_bounded_in_seconds(scene: Scene) -> None:
 def test_six_months_away_one_visit_brings_a_device_back(scene: Scene) -> None:
     """Five new roots, new online keys, expired and renewed metadata, a release that is gone."""
     scene.now += timedelta(days=183)
-    scene.keys = OnlineKeys.create(scene.folder / "online-2")
-    scene.repository = OnlineRepository(scene.folder / "server", scene.keys)
+    scene.use_keys(OnlineKeys.generate())
     for _ in range(5):
         scene.new_root()
     scene.release("2.0.0")

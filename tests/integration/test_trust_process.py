@@ -21,10 +21,11 @@ from edgekit.trust import Reason, UntrustedError
 from edgekit.trust.fetching import HttpFetch
 from edgekit.trust.keystore import KeyStore
 from edgekit.trust.metadata import digest
-from edgekit.trust.online import OnlineKeys, OnlineRepository
+from edgekit.trust.online import OnlineKeys
 from edgekit.trust.process import Answer, Request, ask
 from edgekit.trust.signing import TargetEntry, extend_model_targets, make_root, make_targets
 from edgekit.trust.verifying import TrustStore
+from tests.metadata_folder import repository_in
 
 pytestmark = pytest.mark.integration
 
@@ -57,8 +58,8 @@ def request_for(tmp_path: Path) -> Iterator[Callable[..., Request]]:
     now = datetime.now(UTC)  # noqa: TID251 (the process under test reads the real clock)
     keystore = KeyStore.create(tmp_path / "engineer", "correct horse")
     keystore.add_model("digits")
-    keys = OnlineKeys.create(tmp_path / "online")
-    repository = OnlineRepository(tmp_path / "server", keys)
+    keys = OnlineKeys.generate()
+    repository = repository_in(tmp_path / "server", keys)
     bundle = tmp_path / "a.bundle"
     bundle.write_bytes(b"bundle")
     entry = TargetEntry.of_file(bundle, model="digits", version="1.0.0", variant="onnx")
@@ -70,7 +71,7 @@ def request_for(tmp_path: Path) -> Iterator[Callable[..., Request]]:
     }
     repository.publish(files, now=now)
     TrustStore(tmp_path / "device").pin(root, sha256=digest(root))
-    with serving(partial(_WithToken, directory=str(repository.folder))) as url:
+    with serving(partial(_WithToken, directory=str(tmp_path / "server"))) as url:
 
         def build(**changed: object) -> Request:
             fields: dict[str, object] = {

@@ -17,11 +17,12 @@ from edgekit.errors import NetworkError
 from edgekit.trust import Reason, UntrustedError, bundle_path, verify_file
 from edgekit.trust.fetching import HttpFetch
 from edgekit.trust.metadata import Metadata, TargetFile, Targets, digest
-from edgekit.trust.online import OnlineKeys, OnlineRepository
+from edgekit.trust.online import OnlineKeys
 from edgekit.trust.policy import SIGNED_AT
 from edgekit.trust.signing import extend_model_targets
 from edgekit.trust.verifying import TrustStore
 from tests.integration.trust_scene import NOW, VARIANT, Scene
+from tests.metadata_folder import sign, state_of
 
 pytestmark = pytest.mark.integration
 
@@ -165,7 +166,7 @@ def test_the_key_of_one_model_cannot_list_bundles_of_another(
 def test_targets_forged_with_the_online_keys_are_refused(scene: Scene, fetch: HttpFetch) -> None:
     scene.release("1.0.0")
     scene.ask(fetch, "1.0.0")
-    state = scene.repository._state()
+    state = state_of(scene.metadata, scene.keys)
     path = bundle_path(model="digits", version="6.6.6", variant=VARIANT)
     forged = Metadata(
         Targets(
@@ -178,7 +179,7 @@ def test_targets_forged_with_the_online_keys_are_refused(scene: Scene, fetch: Ht
     (scene.metadata / "99.digits.json").write_bytes(forged.to_bytes())
     roles = {**state.roles, "digits": forged.to_bytes()}
     stolen = replace(state, roles=roles)
-    scene.repository._sign(stolen, scene.now, snapshot=True)
+    sign(scene.metadata, scene.keys, scene.now, lambda _: stolen)
     with pytest.raises(UntrustedError) as error:
         scene.ask(fetch, "6.6.6")
     assert refused(error) is Reason.UNSIGNED
@@ -269,15 +270,13 @@ def test_new_online_keys_lock_the_thief_of_the_old_ones_out(
     scene.ask(fetch, "1.0.0")
     thief = tmp_path / "thief"
     shutil.copytree(scene.metadata, thief / "metadata")
-    scene.keys = OnlineKeys.create(tmp_path / "online-2")
-    scene.repository = OnlineRepository(scene.folder / "server", scene.keys)
+    old_keys = scene.keys
+    scene.use_keys(OnlineKeys.generate())
     root = scene.new_root()
     scene.ask(fetch, "1.0.0")
     replay(scene, thief / "metadata")
     (scene.metadata / "2.root.json").write_bytes(root)
-    OnlineRepository(scene.folder / "server", OnlineKeys.open(tmp_path / "online"))._sign(
-        scene.repository._state(), scene.now + timedelta(hours=1), snapshot=True
-    )
+    sign(scene.metadata, old_keys, scene.now + timedelta(hours=1))
     with pytest.raises(UntrustedError) as error:
         scene.ask(fetch, "1.0.0")
     assert refused(error) is Reason.UNSIGNED

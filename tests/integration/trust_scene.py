@@ -10,9 +10,10 @@ from edgekit.trust.cache import TrustCache
 from edgekit.trust.client import Fetch
 from edgekit.trust.keystore import KeyStore
 from edgekit.trust.metadata import digest
-from edgekit.trust.online import OnlineKeys, OnlineRepository
+from edgekit.trust.online import OnlineKeys
 from edgekit.trust.signing import TargetEntry, extend_model_targets, make_root, make_targets
 from edgekit.trust.verifying import Clock, TargetInfo, TrustStore
+from tests.metadata_folder import repository_in
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 VARIANT = "onnx-int8"
@@ -25,8 +26,8 @@ class Scene:
         self.folder = folder
         self.now = NOW
         self.keystore = KeyStore.create(folder / "engineer", "correct horse")
-        self.keys = OnlineKeys.create(folder / "online")
-        self.repository = OnlineRepository(folder / "server", self.keys)
+        self.metadata = folder / "server"
+        self.use_keys(OnlineKeys.generate())
         for model in ("digits", "faces"):
             self.keystore.add_model(model)
         self.root = make_root(self.keystore, self.keys.public(), now=NOW)
@@ -40,9 +41,10 @@ class Scene:
         self.device = TrustStore(folder / "device")
         self.device.pin(self.root, sha256=digest(self.root))
 
-    @property
-    def metadata(self) -> Path:
-        return self.repository.folder
+    def use_keys(self, keys: OnlineKeys) -> None:
+        """Let the server have these keys from now on."""
+        self.keys = keys
+        self.repository = repository_in(self.metadata, keys)
 
     def bundle(self, version: str, *, model: str = "digits") -> Path:
         path = self.folder / f"{model}-{version}.bundle"

@@ -13,6 +13,7 @@ from edgekit.trust.keystore import KeyStore
 from edgekit.trust.metadata import Snapshot, Timestamp, load
 from edgekit.trust.online import OnlineKeys, OnlineRepository
 from edgekit.trust.signing import TargetEntry, extend_model_targets, make_root, make_targets
+from tests.metadata_folder import repository_in, sign
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -32,8 +33,8 @@ class Engineer:
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> OnlineKeys:
-    return OnlineKeys.create(tmp_path / "online")
+def keys() -> OnlineKeys:
+    return OnlineKeys.generate()
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def engineer(tmp_path: Path, keys: OnlineKeys) -> Engineer:
 
 @pytest.fixture
 def empty(tmp_path: Path, keys: OnlineKeys) -> OnlineRepository:
-    return OnlineRepository(tmp_path / "server", keys)
+    return repository_in(tmp_path / "server", keys)
 
 
 @pytest.fixture
@@ -64,11 +65,16 @@ def snapshot_of(repository: OnlineRepository) -> dict[str, int]:
     return {name: meta.version for name, meta in snapshot.meta.items()}
 
 
-def test_online_keys_open_again_and_are_for_the_server_only(tmp_path: Path) -> None:
-    first = OnlineKeys.create(tmp_path / "keys")
-    assert OnlineKeys.create(tmp_path / "keys").public() == first.public()
-    for file in (tmp_path / "keys").glob("*.pem"):
-        assert file.stat().st_mode & 0o777 == 0o600
+def test_sealed_keys_open_with_their_secret_only(keys: OnlineKeys) -> None:
+    sealed = keys.sealed("a secret")
+    assert OnlineKeys.open(sealed, "a secret").public() == keys.public()
+    for pem in sealed.values():
+        assert pem.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    for secret in ("another", None):
+        with pytest.raises(TrustError):
+            OnlineKeys.open(sealed, secret)
+    with pytest.raises(TrustError, match="missing"):
+        OnlineKeys.open({"snapshot": sealed["snapshot"]}, "a secret")
 
 
 def test_an_empty_repository_offers_nothing(empty: OnlineRepository) -> None:
@@ -179,9 +185,9 @@ def test_expired_metadata_is_refused(repository: OnlineRepository, engineer: Eng
 
 
 def test_a_root_for_another_server_is_refused(
-    repository: OnlineRepository, engineer: Engineer, tmp_path: Path
+    repository: OnlineRepository, engineer: Engineer
 ) -> None:
-    other = OnlineKeys.create(tmp_path / "other").public()
+    other = OnlineKeys.generate().public()
     root = make_root(engineer.store, other, now=NOW, previous=engineer.root)
     with pytest.raises(TrustError, match="another key"):
         repository.publish({"root": root}, now=NOW)
@@ -221,7 +227,9 @@ def test_renewal_waits_for_the_last_third(repository: OnlineRepository) -> None:
     assert snapshot_of(repository) == snapshots
 
 
-def test_versions_follow_the_clock_but_never_go_back(repository: OnlineRepository) -> None:
+def test_versions_follow_the_clock_but_never_go_back(
+    repository: OnlineRepository, keys: OnlineKeys, tmp_path: Path
+) -> None:
     def version() -> int:
         data = repository.read("timestamp.json") or b""
         return load(data, Timestamp, where="test").signed.version
@@ -230,7 +238,7 @@ def test_versions_follow_the_clock_but_never_go_back(repository: OnlineRepositor
     repository.refresh(now=NOW + timedelta(days=30))
     ahead = version()
     assert ahead == int((NOW + timedelta(days=30)).timestamp())
-    repository._sign(repository._state(), NOW, snapshot=True)
+    sign(tmp_path / "server", keys, NOW)
     assert version() == ahead + 1
 
 
@@ -256,9 +264,9 @@ def test_a_model_whose_delegation_ended_is_not_counted(
 def test_a_crash_after_a_new_root_is_healed_by_the_next_refresh(
     repository: OnlineRepository, engineer: Engineer, tmp_path: Path
 ) -> None:
-    keys = OnlineKeys.create(tmp_path / "new-online")
+    keys = OnlineKeys.generate()
     root = make_root(engineer.store, keys.public(), now=NOW, previous=engineer.root)
-    (repository.folder / "2.root.json").write_bytes(root)
-    again = OnlineRepository(tmp_path / "server", keys)
+    (tmp_path / "server" / "2.root.json").write_bytes(root)
+    again = repository_in(tmp_path / "server", keys)
     assert again.refresh(now=NOW)
     assert not again.refresh(now=NOW)

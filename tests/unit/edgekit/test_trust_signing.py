@@ -190,7 +190,7 @@ def test_an_ended_delegation_takes_its_key_with_it(store: KeyStore) -> None:
 def test_a_root_follows_by_one_and_carries_old_and_new_signature(
     store: KeyStore, tmp_path: Path
 ) -> None:
-    online = OnlineKeys.create(tmp_path / "online").public()
+    online = OnlineKeys.generate().public()
     first = make_root(store, online, now=NOW)
     old = store.public("root").keyid
     new = store.rotate("root").keyid
@@ -201,7 +201,7 @@ def test_a_root_follows_by_one_and_carries_old_and_new_signature(
 
 
 def test_a_root_of_strangers_is_not_replaced(store: KeyStore, tmp_path: Path) -> None:
-    online = OnlineKeys.create(tmp_path / "online").public()
+    online = OnlineKeys.generate().public()
     other = KeyStore.create(tmp_path / "other", "battery staple")
     with pytest.raises(UntrustedError) as error:
         make_root(store, online, now=NOW, previous=make_root(other, online, now=NOW))

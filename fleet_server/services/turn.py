@@ -1,0 +1,17 @@
+"""Whose turn it is among processes; implemented by fleet_server.store."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Turn(Protocol):
+    """A lock between processes that ends with its holder."""
+
+    def mine(self) -> bool:
+        """Take the lock if it is free; say whether it is held here."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
