@@ -22,6 +22,7 @@ from edgekit.protocol import (
     LINK_TRUST,
     META_KIND,
     META_MODEL,
+    META_SHADOW,
     META_TARGET,
     META_VARIANT,
     META_VERSION,
@@ -42,6 +43,7 @@ from edgekit.protocol import (
     parse_sleep,
     running_header,
 )
+from edgekit.shadow import ShadowOrder, ShadowResult
 
 JSON = {"Content-Type": "application/json"}
 MAX_DETAIL = 500
@@ -129,7 +131,14 @@ class Ddi:
             raise FormatError("needs a numeric id and exactly one chunk", where=url)
         return _deployment(base.id, base.deployment.chunks[0], self._feedback_url(base.id), url)
 
-    def proceeding(self, deployment: Deployment, state: str, detail: str) -> None:
+    def proceeding(
+        self,
+        deployment: Deployment,
+        state: str,
+        detail: str,
+        *,
+        shadow: ShadowResult | None = None,
+    ) -> None:
         """Say how far a deployment is.
 
         Raises:
@@ -141,7 +150,7 @@ class Ddi:
                 execution=Execution.PROCEEDING,
                 result=Result(finished=Finished.NONE),
                 details=(detail[:MAX_DETAIL],),
-                edgekit=EdgeKitStatus(state=state),
+                edgekit=EdgeKitStatus(state=state, shadow=shadow),
             ),
         )
 
@@ -151,7 +160,7 @@ class Ddi:
         Raises:
             GoneError: The server has closed it, perhaps by an earlier try of this.
         """
-        good = ending.outcome in {Outcome.COMMITTED, Outcome.UNEXERCISED}
+        good = ending.outcome in {Outcome.COMMITTED, Outcome.UNEXERCISED, Outcome.SHADOWED}
         self._feedback(
             deployment.answer_url,
             Status(
@@ -161,7 +170,10 @@ class Ddi:
                     f"{ending.outcome} {ending.reason} {ending.message}"[:MAX_DETAIL].strip(),
                 ),
                 edgekit=EdgeKitStatus(
-                    outcome=ending.outcome, reason=ending.reason, digest=ending.digest
+                    outcome=ending.outcome,
+                    reason=ending.reason,
+                    digest=ending.digest,
+                    shadow=ending.shadow,
                 ),
             ),
         )
@@ -232,6 +244,7 @@ def _deployment(action: str, chunk: Chunk, answer_url: str, where: str) -> Deplo
     if link is None or not _DIGEST.fullmatch(digest):
         raise FormatError("needs a download link and a sha256", where=where)
     rollback = chunk.meta(META_KIND) == DeploymentKind.ROLLBACK
+    shadow = chunk.meta(META_SHADOW)
     return Deployment(
         action=action,
         kind=DeploymentKind.ROLLBACK if rollback else DeploymentKind.UPDATE,
@@ -248,4 +261,5 @@ def _deployment(action: str, chunk: Chunk, answer_url: str, where: str) -> Deplo
             for relation, one in artifact.links.items()
             if relation.startswith(f"{LINK_DELTA}:")
         },
+        shadow=codec.decode(shadow.encode(), ShadowOrder, where=where) if shadow else None,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from device_agent.contacting import CancelledError, steering
 from device_agent.context import Context
-from device_agent.download import fetch_capped, sync_part
+from device_agent.download import download, fetch_capped, sync_part
 from device_agent.journal import Deployment
 from device_agent.transport import Transport
 from edgekit.bundle import file_digest
@@ -21,6 +21,33 @@ from edgekit.errors import EdgeKitError
 
 logger = logging.getLogger(__name__)
 APPLY_WITHIN_S = 300.0
+
+
+def fetch_bundle(ctx: Context, wanted: Deployment, part: Path) -> None:
+    """Get a bundle, by a delta or whole, over a connection of its own: the polls go on meanwhile.
+
+    Raises:
+        GoneError: The server no longer has it.
+        NetworkError: It could not be had now; what came is kept.
+        RefusedError: The server does not give it, or (CancelledError) wants no more of it.
+        StorageError: There is no room.
+        TrustError: Its bytes are not those that were signed.
+        Stopped: The agent shall end.
+    """
+    transport = ctx.ddi.transport.another()
+    try:
+        if not part.exists() and fetch_delta(ctx, transport, wanted, part):
+            return
+        download(
+            transport,
+            wanted.url,
+            part,
+            sha256=wanted.digest,
+            size=wanted.size,
+            pause=steering(ctx, wanted),
+        )
+    finally:
+        transport.close()
 
 
 def fetch_delta(ctx: Context, transport: Transport, wanted: Deployment, part: Path) -> bool:

@@ -13,6 +13,7 @@ from edgekit import codec
 from edgekit.durable import write_durably
 from edgekit.errors import FormatError
 from edgekit.protocol import DeploymentKind, Outcome, Reason
+from edgekit.shadow import ShadowOrder, ShadowResult
 
 FORMAT_VERSION = "1.0"
 FORMAT_MAJOR = 1
@@ -35,6 +36,7 @@ class Deployment:
         url: Where the server keeps the bytes.
         answer_url: Where the server takes feedback.
         deltas: Where deltas to the bundle lie, by the SHA-256 of the bundle that they begin at.
+        shadow: It shall answer nobody, only be tried so; None installs it.
     """
 
     action: str
@@ -48,6 +50,7 @@ class Deployment:
     url: str
     answer_url: str
     deltas: dict[str, str] = field(default_factory=dict)
+    shadow: ShadowOrder | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,7 @@ class Ending:
         reason: Why it did not end in a commit.
         message: The same as a sentence.
         digest: SHA-256 of what runs now; empty when nothing does.
+        shadow: What was found, if it was tried without answering.
     """
 
     action: str
@@ -69,6 +73,7 @@ class Ending:
     reason: Reason = Reason.NONE
     message: str = ""
     digest: str = ""
+    shadow: ShadowResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from edgekit import codec
 from edgekit.device import DeviceProfile
 from edgekit.durable import write_durably
 from edgekit.errors import FormatError, RuntimeFailedError, StorageError, UsageError
+from edgekit.shadow import FEATURE as SHADOW
 
 # Flag in /proc/cpuinfo (x86 "flags", ARM "Features") -> the name that variants ask for.
 _INSTRUCTION_SETS = {
@@ -54,6 +55,7 @@ def detect() -> DeviceProfile:
         memory_mb=page_bytes * pages >> 20,
         cpu_count=os.cpu_count() or 1,
         agent_version=edgekit.__version__,
+        features=(SHADOW,),
     )
 
 

@@ -28,6 +28,7 @@ class Seat:
         hangs: Ends for silence or a hang since the last switch.
         exhausted_s: Since when the front would not stay up; None while it does.
         mode: What the front writes into its windows.
+        beside: Digest and process of the front that hands inputs on to the candidate.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class Seat:
     hangs: int = 0
     exhausted_s: float | None = None
     mode: Mode = Mode.STEADY
+    beside: tuple[str, int] | None = None
 
     def workers(self) -> list[WorkerProcess]:
         """Return every process that has not ended."""
@@ -94,6 +96,23 @@ def view_of(seat: Seat, front: WorkerProcess) -> FrontView:
         crashes=seat.crashes,
         hangs=seat.hangs,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateView:
+    """A candidate that answers nobody.
+
+    Attributes:
+        ended: Whether its process has.
+        hung: Whether it was ended for silence or a hang.
+        stats: Counters since it started.
+        beside: Digest and process of the front that hands inputs on to it; None without one.
+    """
+
+    ended: bool
+    hung: bool
+    stats: Stats
+    beside: tuple[str, int] | None
 
 
 def unexplained(candidate: WorkerProcess) -> Note:

@@ -18,6 +18,7 @@ class State(StrEnum):
     VERIFYING = "verifying"
     STAGING = "staging"
     SELF_TEST = "self_test"
+    SHADOW = "shadow"
     ACTIVATING = "activating"
     PROBATION = "probation"
     COMMITTING = "committing"
@@ -36,6 +37,8 @@ class Event(StrEnum):
     OK = "ok"
     RETURNED = "returned"
     """Activated a release that was committed here before: no second trial."""
+    ASIDE = "aside"
+    """The server wants it tried on live inputs first, answering nobody."""
     FAILED = "failed"
     LATER = "later"
     """Nobody is to blame yet: no network, no room for the journal. Try again."""
@@ -78,7 +81,12 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.STAGING,      _E.FAILED):    _S.REPORTING,
 
     (_S.SELF_TEST,    _E.OK):        _S.ACTIVATING,
+    (_S.SELF_TEST,    _E.ASIDE):     _S.SHADOW,
     (_S.SELF_TEST,    _E.FAILED):    _S.REPORTING,
+
+    (_S.SHADOW,       _E.OK):        _S.REPORTING,     # nothing changed: the server judges
+    (_S.SHADOW,       _E.FAILED):    _S.REPORTING,
+    (_S.SHADOW,       _E.WITHDRAWN): _S.IDLE,
 
     (_S.ACTIVATING,   _E.OK):        _S.PROBATION,
     (_S.ACTIVATING,   _E.RETURNED):  _S.COMMITTING,
@@ -107,6 +115,7 @@ RESUME: dict[State, State] = {
     _S.VERIFYING:    _S.AUTHORIZING,   # bytes may be gone: the download finds out what is there
     _S.STAGING:      _S.STAGING,
     _S.SELF_TEST:    _S.STAGING,       # the candidate's process ended with the agent
+    _S.SHADOW:       _S.STAGING,       # the same, and it answered nobody: it begins again
     _S.ACTIVATING:   _S.ROLLING_BACK,
     _S.PROBATION:    _S.ROLLING_BACK,
     _S.COMMITTING:   _S.COMMITTING,    # idempotent

@@ -9,15 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from device_agent.boot import clock_synchronised
-from device_agent.contacting import CancelledError, contact, heartbeat, steering
+from device_agent.contacting import CancelledError, contact, heartbeat
 from device_agent.context import Context
-from device_agent.deltas import fetch_delta
-from device_agent.download import download
+from device_agent.deltas import fetch_bundle
 from device_agent.journal import Deployment, Ending, Record
 from device_agent.maintenance import may_begin
+from device_agent.shadowing import stand_by
 from device_agent.states import Event, State
 from device_agent.supervisor import RESTARTS_IN_S
 from device_agent.transport import GoneError, StatusError
@@ -35,6 +34,7 @@ from edgekit.errors import (
     TrustError,
 )
 from edgekit.protocol import DeploymentKind, Outcome, Reason
+from edgekit.shadow import ShadowOrder
 from edgekit.trust.process import Request
 from edgekit.trust.reasons import Reason as TrustReason
 from edgekit.trust.reasons import UntrustedError
@@ -110,7 +110,7 @@ def fetch(ctx: Context, record: Record) -> tuple[Event, Record]:
     try:
         ctx.layout.downloads.mkdir(parents=True, exist_ok=True)
         if not ctx.slots.of(wanted.model).holds(wanted.digest):
-            _fetch(ctx, wanted, part)
+            fetch_bundle(ctx, wanted, part)
     except StorageError as error:
         part.unlink(missing_ok=True)
         return _failed(record, Reason.NO_ROOM, str(error))
@@ -164,7 +164,21 @@ def self_test(ctx: Context, record: Record) -> tuple[Event, Record]:
         return _failed(record, note.reason, note.message)
     fields = {"version": wanted.version, "difference": note.difference}
     logger.info("self-test passed", extra={"fields": fields})
-    return Event.OK, record
+    return (Event.ASIDE if wanted.shadow else Event.OK), record
+
+
+def shadow(ctx: Context, record: Record) -> tuple[Event, Record]:
+    """Try the candidate on live inputs beside the model that answers; nothing is activated."""
+    wanted = record.current()
+    try:
+        end = stand_by(ctx, wanted, wanted.shadow or ShadowOrder())
+    except CancelledError:
+        ctx.supervisor.discard(wanted.model)
+        ctx.slots.of(wanted.model).collect()
+        return Event.WITHDRAWN, _dropped(record)
+    if end.outcome is not Outcome.SHADOWED:
+        return _failed(record, end.reason, end.message)
+    return Event.OK, replace(record, ending=replace(_good(wanted, end.outcome), shadow=end.found))
 
 
 def activate(ctx: Context, record: Record) -> tuple[Event, Record]:
@@ -241,7 +255,7 @@ def report(ctx: Context, record: Record) -> tuple[Event, Record]:
         logger.error("outcome refused", extra={"fields": {"error": str(error)}})  # noqa: TRY400 (expected, one line)
     ctx.part(wanted.digest).unlink(missing_ok=True)
     slots.forgive(wanted.digest)
-    slots.collect()
+    slots.collect(wanted.digest if ending.outcome is Outcome.SHADOWED else "")
     ctx.contact.next_poll_s = ctx.clock() + min(1.0, ctx.poll_interval_s())
     fields = {"action": ending.action, "outcome": ending.outcome, "reason": ending.reason}
     logger.info("deployment ended", extra={"fields": fields})
@@ -260,24 +274,6 @@ def fall_back_exhausted(ctx: Context) -> None:
             continue
         logger.error("falling back", extra={"fields": {"model": model, "digest": digest}})
         ctx.supervisor.serve(model, digest or slots.pointers().active)
-
-
-def _fetch(ctx: Context, wanted: Deployment, part: Path) -> None:
-    """Download over a connection of its own: the polls go on meanwhile."""
-    transport = ctx.ddi.transport.another()
-    try:
-        if not part.exists() and fetch_delta(ctx, transport, wanted, part):
-            return
-        download(
-            transport,
-            wanted.url,
-            part,
-            sha256=wanted.digest,
-            size=wanted.size,
-            pause=steering(ctx, wanted),
-        )
-    finally:
-        transport.close()
 
 
 def _unsteady(record: Record) -> tuple[Event, Record]:
@@ -377,6 +373,7 @@ STEPS: dict[State, Step] = {
     State.VERIFYING: verify,
     State.STAGING: stage,
     State.SELF_TEST: self_test,
+    State.SHADOW: shadow,
     State.ACTIVATING: activate,
     State.PROBATION: try_out,
     State.COMMITTING: commit,

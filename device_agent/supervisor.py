@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator
 
 from device_agent.config import Config, Layout
 from device_agent.listeners import Listeners
-from device_agent.seats import FrontView, Seat, unexplained, view_of
+from device_agent.seats import CandidateView, FrontView, Seat, unexplained, view_of
 from device_agent.slots import BUNDLE
 from device_agent.worker.messages import CommandKind, Mode, Note, WorkerSpec
-from device_agent.workers import Phase, WorkerProcess, spawn
+from device_agent.workers import Phase, WorkerProcess, connect, spawn
+from edgekit.shadow import ShadowOrder
 
 logger = logging.getLogger(__name__)
 RESTARTS = 5
@@ -104,11 +105,40 @@ class Supervisor:
             candidate.kill()
         return note
 
+    def stand_by(self, model: str, order: ShadowOrder) -> CandidateView | None:
+        """Let the front hand inputs on to the candidate, which answers nobody; idempotent.
+
+        Called again after the front was replaced it connects the new one.
+
+        Returns:
+            The candidate; None if there is none.
+        """
+        with self._changed:
+            seat = self._seat(model)
+            candidate, front = seat.candidate, seat.front
+            if candidate is None:
+                return None
+            serves = front is not None and front.phase is Phase.SERVING
+            if front is not None and serves and candidate.phase is Phase.READY:
+                beside = (front.spec.digest, front.process.pid)
+                if seat.beside != beside:
+                    connect(front, candidate, order)
+                    seat.beside = beside
+            return CandidateView(
+                ended=candidate.phase is Phase.ENDED,
+                hung=candidate.hung,
+                stats=candidate.stats,
+                beside=seat.beside,
+            )
+
     def discard(self, model: str) -> None:
         """End a candidate that will not be activated; idempotent."""
         with self._ordering():
             seat = self._seats.get(model)
             if seat is not None:
+                if seat.beside is not None and seat.front is not None and seat.front.alive:
+                    seat.front.shadow(CommandKind.HAND_ON, None)
+                seat.beside = None
                 self._retire(seat, seat.candidate)
                 seat.candidate = None
 
@@ -165,11 +195,12 @@ class Supervisor:
             self._retire(seat, front)
 
     def exercise(self, model: str) -> None:
-        """Let the front recompute its golden samples, counted in its stats."""
+        """Let the candidate, or else the front, recompute its golden samples, counted in stats."""
         with self._ordering():
-            front = self._seat(model).front
-            if front is not None:
-                front.command(CommandKind.EXERCISE)
+            seat = self._seat(model)
+            worker = seat.candidate or seat.front
+            if worker is not None:
+                worker.command(CommandKind.EXERCISE)
 
     def view(self) -> dict[str, FrontView]:
         """Return what answers for each model that something answers for."""

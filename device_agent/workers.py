@@ -22,6 +22,7 @@ from device_agent.worker.messages import (
     WorkerSpec,
 )
 from edgekit.errors import FormatError
+from edgekit.shadow import ShadowOrder
 
 
 class Phase(StrEnum):
@@ -71,6 +72,10 @@ class WorkerProcess:
     def command(self, kind: CommandKind, mode: Mode = Mode.STEADY) -> None:
         """Send a command; one that cannot be delivered shows as the end of the process."""
         self.line.send(Command(kind=kind, mode=mode))
+
+    def shadow(self, kind: CommandKind, order: ShadowOrder | None, end: int | None = None) -> None:
+        """Send a command about shadow, with its end of the pair of sockets."""
+        self.line.send(Command(kind=kind, shadow=order), descriptor=end)
 
     def serve(self, mode: Mode) -> None:
         """Let it answer, at once or as soon as it is ready."""
@@ -132,6 +137,14 @@ class WorkerProcess:
         self.hung = self.hung or code == EXIT_HANG
         self.phase = Phase.ENDED
         self.line.end.close()
+
+
+def connect(front: WorkerProcess, candidate: WorkerProcess, order: ShadowOrder) -> None:
+    """Join two workers by a pair of sockets: inputs of the front go to the candidate too."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        candidate.shadow(CommandKind.STAND_BY, order, theirs.fileno())
+        front.shadow(CommandKind.HAND_ON, order, ours.fileno())
 
 
 def spawn(spec: WorkerSpec, *, now_s: float) -> WorkerProcess:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from edgekit.device import DeviceProfile
+from edgekit.shadow import ShadowResult
 from edgekit.telemetry import Window
 
 TENANT = "DEFAULT"
@@ -26,6 +27,8 @@ META_MODEL = "edgekit:model"
 META_VERSION = "edgekit:version"
 META_VARIANT = "edgekit:variant"
 META_KIND = "edgekit:kind"
+META_SHADOW = "edgekit:shadow"
+"""A ShadowOrder as JSON: the bundle is to be tried on live inputs and to answer nobody."""
 MAX_BATCH_WINDOWS = 500
 
 
@@ -58,6 +61,8 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     REVERTED = "reverted"
     FAILED = "failed"
+    SHADOWED = "shadowed"
+    """Tried on live inputs without answering; the device runs what it ran."""
 
 
 class Reason(StrEnum):
@@ -97,12 +102,14 @@ class EdgeKitStatus:
         outcome: How it ended; None while it goes on.
         reason: Why it did not end in a commit.
         digest: SHA-256 of the bundle that runs after it ended.
+        shadow: What a candidate that answers nobody found so far.
     """
 
     state: str = ""
     outcome: Outcome | None = None
     reason: Reason = Reason.NONE
     digest: str = ""
+    shadow: ShadowResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,48 +251,6 @@ class ConfirmationBase:
     id: str
     confirmation: DeploymentBody
     actionHistory: ActionHistory | None = None  # noqa: N815 (the protocol's name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AutoConfirmState:
-    """DDI: whether offers need a confirmation of their own; time in milliseconds since 1970."""
-
-    active: bool
-    initiator: str | None = None
-    remark: str | None = None
-    activatedAt: int | None = None  # noqa: N815 (the protocol's name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmationState:
-    """DDI: answer of confirmationBase."""
-
-    autoConfirm: AutoConfirmState  # noqa: N815 (the protocol's name)
-    _links: dict[str, Link] = field(default_factory=dict)
-
-
-class Confirmation(StrEnum):
-    """DDI: what a device says about an action that waits for confirmation."""
-
-    CONFIRMED = "confirmed"
-    DENIED = "denied"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmationFeedback:
-    """DDI: body of POST confirmationBase/{id}/feedback."""
-
-    confirmation: Confirmation
-    code: int | None = None
-    details: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewAutoConfirm:
-    """DDI: body of POST confirmationBase/activateAutoConfirm; may be absent."""
-
-    initiator: str = ""
-    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

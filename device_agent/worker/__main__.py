@@ -30,10 +30,12 @@ from device_agent.worker.messages import (
 )
 from device_agent.worker.recorder import Recorder
 from device_agent.worker.server import InferenceServer
+from device_agent.worker.shadow import Mirror, Tap
 from device_agent.worker.sources import Replay
 from edgekit import log
 from edgekit.errors import BundleError, EdgeKitError, ProofError, UsageError
 from edgekit.protocol import Reason
+from edgekit.shadow import ShadowOrder
 
 logger = logging.getLogger(__name__)
 TICK_S = 0.1
@@ -58,6 +60,8 @@ class Worker:
         self._server = InferenceServer(engine, listeners)
         self._replay: Replay | None = None
         self._exercise_failed = False
+        self._mirror: Mirror | None = None
+        self._tap: Tap | None = None
 
     def run(self) -> None:
         """Follow commands until told to go or left alone."""
@@ -86,8 +90,29 @@ class Worker:
                 self._recorder.close()
             case CommandKind.EXERCISE:
                 self._exercise()
+            case CommandKind.HAND_ON:
+                self._hand_on(command.shadow)
+            case CommandKind.STAND_BY:
+                self._stand_by(command.shadow)
             case CommandKind.DRAIN:
                 pass  # ends the loop before it comes here
+
+    def _hand_on(self, order: ShadowOrder | None) -> None:
+        """Give inputs to a candidate, or (None) stop that."""
+        if self._tap is not None:
+            self._tap.close()
+        self._tap = self._engine.onlooker = None
+        if order is not None:
+            end = socket.socket(fileno=self._line.handed.pop(0))
+            self._tap = self._engine.onlooker = Tap(
+                end, order, self._engine.manifest.postprocessing
+            )
+
+    def _stand_by(self, order: ShadowOrder | None) -> None:
+        end = socket.socket(fileno=self._line.handed.pop(0))
+        if self._mirror is None:
+            self._mirror = Mirror(self._engine, order or ShadowOrder())
+        self._mirror.listen(end)
 
     def _exercise(self) -> None:
         try:
@@ -119,7 +144,11 @@ class Worker:
         if since is not None and time.monotonic() - since > self._spec.inference_timeout_s:
             self._give_up()
         self._recorder.tick()
-        stats = replace(self._recorder.stats(), exercise_failed=self._exercise_failed)
+        stats = replace(
+            self._recorder.stats(),
+            exercise_failed=self._exercise_failed,
+            shadow=self._mirror.result if self._mirror is not None else None,
+        )
         self._line.send(Note(kind=NoteKind.STATS, stats=stats))
         arm_last_resort(self._spec.inference_timeout_s)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -39,11 +39,21 @@ class Answer:
         outputs: One tensor per output of the model.
         top: The class, if the model classifies; of a detector the surest object's.
         whole: JSON-like answer of other tasks than classification; else None.
+        latency_s: From the raw sample, or the tensors, to the answer.
     """
 
     outputs: list[Tensor]
     top: Classification | None
     whole: Any = None
+    latency_s: float = 0.0
+
+
+class Onlooker(Protocol):
+    """Told of every answer before it is handed out; must not wait."""
+
+    def __call__(self, inputs: Sequence[Tensor], answer: Answer, *, raw: bool) -> None:
+        """Take note of an answer; `raw` says that the one input is a raw sample."""
+        ...
 
 
 class Engine:
@@ -58,6 +68,7 @@ class Engine:
         self._recorder = recorder
         self._lock = threading.Lock()
         self.busy_since_s: float | None = None
+        self.onlooker: Onlooker | None = None
 
     def self_test(self) -> float:
         """Recompute every golden sample; return the largest absolute difference.
@@ -98,12 +109,18 @@ class Engine:
             started = time.perf_counter()
             with self._stage("pre"):
                 tensor = prepare(sample, self.manifest.preprocessing)
-            return self._answer([tensor], started)
+            answer = self._answer([tensor], started)
+        if self.onlooker is not None:
+            self.onlooker([sample], answer, raw=True)
+        return answer
 
     def answer(self, tensors: Sequence[Tensor]) -> Answer:
         """Answer tensors, one per input of the model. Raises as `answer_raw` does."""
         with self._lock, self._watched():
-            return self._answer(tensors, time.perf_counter())
+            answer = self._answer(tensors, time.perf_counter())
+        if self.onlooker is not None:
+            self.onlooker(tensors, answer, raw=False)
+        return answer
 
     def _answer(self, tensors: Sequence[Tensor], started: float) -> Answer:
         with self._stage("infer"):
@@ -118,7 +135,7 @@ class Engine:
             self._recorder.answered(latency_s, label=top.label, confidence=top.confidence)
         if nan:
             raise NanAnswerError("the answer holds a NaN", where=self.manifest.model)
-        return Answer(outputs, top, whole)
+        return Answer(outputs, top, whole, latency_s)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -13,8 +13,10 @@ from typing import TypeVar
 from device_agent.config import Source
 from edgekit import codec
 from edgekit.protocol import Reason
+from edgekit.shadow import ShadowOrder, ShadowResult
 
 T = TypeVar("T")
+MAX_DESCRIPTORS = 8
 EXIT_HANG = 75
 """Exit code of a worker that ended itself because an inference did not."""
 
@@ -26,6 +28,10 @@ class CommandKind(StrEnum):
     SETTLE = "settle"
     PAUSE = "pause"
     EXERCISE = "exercise"
+    HAND_ON = "hand_on"
+    """Give inputs to a candidate over the descriptor that comes with the command."""
+    STAND_BY = "stand_by"
+    """Try what comes over the descriptor that comes with the command; answer nobody."""
     DRAIN = "drain"
 
 
@@ -93,6 +99,7 @@ class Command:
 
     kind: CommandKind
     mode: Mode = Mode.STEADY
+    shadow: ShadowOrder | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +114,7 @@ class Stats:
         exercised: Golden samples that reproduced.
         exercise_failed: Whether one did not.
         rss_mb: Resident memory.
+        shadow: What a candidate found that stands by.
     """
 
     inferences: int = 0
@@ -116,6 +124,7 @@ class Stats:
     exercised: int = 0
     exercise_failed: bool = False
     rss_mb: float = 0.0
+    shadow: ShadowResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,16 +151,25 @@ class Note:
 
 
 class Line:
-    """One end of the socket pair: whole lines in, whole lines out."""
+    """One end of the socket pair: whole lines in, whole lines out, descriptors beside them.
+
+    Attributes:
+        end: The socket.
+        handed: Descriptors that came with messages, in their order; who takes one owns it.
+    """
 
     def __init__(self, end: socket.socket) -> None:
         self.end = end
+        self.handed: list[int] = []
         self._buffer = b""
 
-    def send(self, message: object) -> bool:
-        """Send one message; False when nobody listens any more."""
+    def send(self, message: object, *, descriptor: int | None = None) -> bool:
+        """Send one message, perhaps with an open descriptor; False when nobody listens."""
+        data = codec.encode(message) + b"\n"
         try:
-            self.end.sendall(codec.encode(message) + b"\n")
+            if descriptor is not None:
+                data = data[socket.send_fds(self.end, [data], [descriptor]) :]
+            self.end.sendall(data)
         except OSError:
             return False
         return True
@@ -159,9 +177,10 @@ class Line:
     def receive(self, kind: type[T]) -> list[T] | None:
         """Read what has come, waiting for some; None when the other side has ended."""
         try:
-            data = self.end.recv(1 << 16)
+            data, descriptors, _, _ = socket.recv_fds(self.end, 1 << 16, MAX_DESCRIPTORS)
         except OSError:
             return None
+        self.handed += descriptors
         if not data:
             return None
         *lines, self._buffer = (self._buffer + data).split(b"\n")

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from edgekit.bundle import bundle_name
+from edgekit.confirmation import AutoConfirmState, ConfirmationState
 from edgekit.protocol import (
     LINK_BENCHMARK,
     LINK_DELTA,
@@ -20,10 +21,8 @@ from edgekit.protocol import (
     META_VERSION,
     ActionHistory,
     Artifact,
-    AutoConfirmState,
     Chunk,
     ConfirmationBase,
-    ConfirmationState,
     ControllerBase,
     DeploymentBase,
     DeploymentBody,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from edgekit import codec
-from edgekit.protocol import ConfirmationFeedback, NewAutoConfirm
+from edgekit.confirmation import ConfirmationFeedback, NewAutoConfirm
 from fleet_server.api.artifacts import variant_of
 from fleet_server.api.context import CONTROLLER, Context, read_body, run_in_threadpool
 from fleet_server.api.ddi import MAX_BODY_BYTES, History, json_answer

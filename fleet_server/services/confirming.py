@@ -11,8 +11,8 @@ import logging
 from dataclasses import replace
 from datetime import datetime
 
+from edgekit.confirmation import Confirmation, ConfirmationFeedback, NewAutoConfirm
 from edgekit.errors import ConflictError
-from edgekit.protocol import Confirmation, ConfirmationFeedback, NewAutoConfirm
 from fleet_server.domain.deployment import Deployment, DeploymentState
 from fleet_server.services.errors import GoneError, NotFoundError
 from fleet_server.services.fleet_plan import KEPT_STATES, PlanCache

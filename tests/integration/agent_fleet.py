@@ -50,6 +50,7 @@ class Offer:
     version: str = ""
     variant: str = ""
     target: str = ""
+    shadow: str = ""
     feedback: list[dict[str, Any]] = field(default_factory=list)
     closed: list[dict[str, Any]] = field(default_factory=list)
 
@@ -141,6 +142,7 @@ class Fleet:
             version=version,
             variant=manifest.variant,
             target=changed.get("target", target),
+            shadow=changed.get("shadow", ""),
         )
         with self._lock:
             self.offers.append(offer)
@@ -379,6 +381,8 @@ def _deployment(url: str, offer: Offer, delta: tuple[str, bytes] | None) -> dict
         "edgekit:variant": offer.variant,
         "edgekit:kind": offer.kind,
     }
+    if offer.shadow:
+        meta["edgekit:shadow"] = offer.shadow
     chunk = {
         "part": "bApp",
         "version": offer.version,

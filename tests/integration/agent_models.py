@@ -34,15 +34,20 @@ FOREVER, A_WHILE = 1e12, 3e5
 """Turns of a loop: years, and some hundred milliseconds."""
 
 
-def model_bytes(*, shift: float = 0.0, nan: bool = False, turns: float = 0.0) -> bytes:
+def model_bytes(
+    *, shift: float = 0.0, nan: bool = False, turns: float = 0.0, swapped: bool = False
+) -> bytes:
     """Return a model.
 
     Args:
         shift: Added to the scores; tells versions apart.
         nan: Answer NaN on bright images.
         turns: Turn a loop that often on bright images.
+        swapped: Say "left" for "right", and the other way round.
     """
     weights = np.array([[0.0, 1, 0], [0, 0, 1], [0, 1, 0], [0, 0, 1]], np.float32)
+    if swapped:
+        weights = weights[:, [0, 2, 1]]
     bias = np.array([0.5 + shift, shift, shift], np.float32)
     nodes = [
         helper.make_node("Flatten", ["x"], ["flat"]),

@@ -102,6 +102,8 @@ def check(device: Device, offer: Offer, before: str, outcomes: set[tuple[str, st
     assert (slots["active"], slots["trial"]) == (runs, "")
     wait_for(lambda: not list((device.folder / "downloads").iterdir()), why="a file is left over")
     held = {slots["active"], slots["previous"]}
+    if offer.outcome[0] == "shadowed":
+        held.add(offer.bundle.sha256)  # kept for the installation that may follow
     wait_for(lambda: {d.name for d in model.iterdir() if d.is_dir()} <= held, why="left over")
     return runs
 
@@ -112,7 +114,13 @@ def killed_in(moment: int) -> str:
 
 
 def sweep(
-    device: Device, fleet: Fleet, *, first: int, outcomes: set[tuple[str, str]], **kind: Any
+    device: Device,
+    fleet: Fleet,
+    *,
+    first: int,
+    outcomes: set[tuple[str, str]],
+    shadow: str = "",
+    **kind: Any,
 ) -> int:
     """Kill the agent at one moment after another until an update needs no more; count kills."""
     bundles = device.folder.parent / "bundles"
@@ -122,7 +130,7 @@ def sweep(
     runs = offer.bundle.sha256
     for moment in range(first, 60):
         bundle = make_bundle(bundles, f"2.{moment}.0", shift=moment / 10, **kind)
-        offer = fleet.offer(bundle)
+        offer = fleet.offer(bundle, shadow=shadow)
         killed = ends_by_itself_or_reports(device, offer)
         if killed:
             device.start(killed_in(moment + 1))

@@ -65,6 +65,7 @@ def test_a_failure_before_activation_needs_no_rollback() -> None:
         State.VERIFYING,
         State.STAGING,
         State.SELF_TEST,
+        State.SHADOW,
     ):
         assert advance(state, Event.FAILED) is State.REPORTING
 
@@ -72,6 +73,17 @@ def test_a_failure_before_activation_needs_no_rollback() -> None:
 @pytest.mark.parametrize("state", [State.ACTIVATING, State.PROBATION, State.COMMITTING])
 def test_a_failure_from_activation_on_rolls_back(state: State) -> None:
     assert advance(state, Event.FAILED) is State.ROLLING_BACK
+
+
+def test_a_candidate_that_is_shadowed_is_never_activated_by_the_same_deployment() -> None:
+    assert advance(State.SELF_TEST, Event.ASIDE) is State.SHADOW
+    after = {TRANSITIONS[pair] for pair in TRANSITIONS if pair[0] is State.SHADOW}
+    assert after == {State.REPORTING, State.IDLE}
+
+
+def test_a_shadow_that_was_interrupted_begins_again_whoever_interrupted_it() -> None:
+    assert resume(State.SHADOW, same_boot=True) is State.STAGING
+    assert resume(State.SHADOW, same_boot=False) is State.STAGING
 
 
 def test_a_crash_in_the_trial_is_a_failed_trial() -> None:
