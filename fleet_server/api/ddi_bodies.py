@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
+from edgekit import codec
 from edgekit.bundle import bundle_name
 from edgekit.confirmation import AutoConfirmState, ConfirmationState
 from edgekit.protocol import (
@@ -16,6 +17,7 @@ from edgekit.protocol import (
     LINK_TRUST,
     META_KIND,
     META_MODEL,
+    META_SHADOW,
     META_TARGET,
     META_VARIANT,
     META_VERSION,
@@ -166,6 +168,7 @@ _STATUS_WORDS = {
     _S.REJECTED: "ERROR",
     _S.REVERTED: "ERROR",
     _S.FAILED: "ERROR",
+    _S.SHADOWED: "FINISHED",
     _S.WITHDRAWN: "CANCELED",
 }
 
@@ -186,6 +189,8 @@ def _body(
         META_VARIANT: deployment.variant,
         META_KIND: kind_word(deployment.kind).value,
     }
+    if record.shadow is not None:
+        metadata[META_SHADOW] = codec.encode(record.shadow).decode()
     chunk = Chunk(
         part=_PART,
         version=deployment.version,

@@ -31,6 +31,8 @@ class DeploymentState(StrEnum):
     """Failed in probation; the device is back on what it ran."""
     FAILED = "failed"
     """Could not be carried out: no room, no download."""
+    SHADOWED = "shadowed"
+    """Tried on live inputs, answering nobody; the device runs what it ran."""
     WITHDRAWN = "withdrawn"
     """The server took the offer back. A device that was already at it may still report."""
 
@@ -46,6 +48,7 @@ class DeploymentEvent(StrEnum):
     REJECT = "reject"
     REVERT = "revert"
     FAIL = "fail"
+    SHADOW = "shadow"
     WITHDRAW = "withdraw"
 
 
@@ -98,6 +101,7 @@ _ENDS: dict[DeploymentEvent, DeploymentState] = {
     _E.REJECT: _S.REJECTED,
     _E.REVERT: _S.REVERTED,
     _E.FAIL: _S.FAILED,
+    _E.SHADOW: _S.SHADOWED,
 }
 
 # fmt: off
@@ -120,6 +124,7 @@ TRANSITIONS: dict[tuple[DeploymentState, DeploymentEvent], DeploymentState] = {
 }
 # fmt: on
 del TRANSITIONS[_S.ACTIVATED, _E.REJECT]  # rejecting is refusing before anything switched
+del TRANSITIONS[_S.ACTIVATED, _E.SHADOW]  # what answers is no shadow
 
 FAILED_STATES = frozenset({_S.REJECTED, _S.REVERTED, _S.FAILED})
 """What counts as a failed device, and is not offered to it again."""

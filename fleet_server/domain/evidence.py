@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
+from edgekit.shadow import ShadowResult
 from fleet_server.domain.deployment import DeploymentState
 
 
@@ -93,6 +94,7 @@ class DeviceEvidence:
         silent: No poll for three intervals; of a canary, after it activated.
         before: Its windows on the previous release, before the swap (empty: first install).
         after: Its windows on the new release (a control: on the old) in the stage's interval.
+        shadow: What it found about the release while that answered nobody; None if nothing yet.
     """
 
     device_id: str
@@ -103,6 +105,7 @@ class DeviceEvidence:
     silent: bool = False
     before: Summary = Summary()
     after: Summary = Summary()
+    shadow: ShadowResult | None = None
 
     @property
     def log_change(self) -> float | None:

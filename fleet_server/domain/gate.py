@@ -67,7 +67,7 @@ def judge(
         verdict = Verdict.PENDING
     if verdict is Verdict.PENDING and timed_out:
         verdict = Verdict.INCONCLUSIVE
-        checks = [_timed_out(check) for check in checks]
+        checks = [timed_out_check(check) for check in checks]
     return Judgement(verdict=verdict, look=look, checks=tuple(checks))
 
 
@@ -163,7 +163,7 @@ def _enough(stage: Stage, evidence: Evidence, population: Population) -> Check:
     )
 
 
-def _timed_out(check: Check) -> Check:
+def timed_out_check(check: Check) -> Check:
     """Turn a check that waited for something into one that did not get it."""
     if check.verdict is not Verdict.PENDING:
         return check

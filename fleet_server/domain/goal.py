@@ -19,7 +19,8 @@ from enum import StrEnum
 
 from fleet_server.domain.deployment import DeploymentKind
 from fleet_server.domain.evidence import Stratum
-from fleet_server.domain.rollout import UNDONE_PHASES, Phase, Rollout, includes
+from fleet_server.domain.policy import Shadow
+from fleet_server.domain.rollout import UNDONE_PHASES, Phase, Rollout, includes, shadow_at
 
 
 class ReleaseState(StrEnum):
@@ -43,6 +44,7 @@ class DeviceHistory:
         installing: Version of an offer that has not ended; None when there is none.
         committed: Versions that it committed, oldest first; repeats allowed.
         failed: Versions that it rejected, reverted or failed to install, without a retry.
+        shadowed: Ids of rollouts whose release it has tried without letting it answer.
         pinned: Version that a person installs there; None lets rollouts decide.
         labels: Its labels.
         strata: Version to the variant, and class of profile, that the device would get of it;
@@ -55,6 +57,7 @@ class DeviceHistory:
     installing: str | None = None
     committed: tuple[str, ...] = ()
     failed: frozenset[str] = frozenset()
+    shadowed: frozenset[str] = frozenset()
     pinned: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     strata: Mapping[str, Stratum] = field(default_factory=dict)
@@ -75,6 +78,7 @@ class Goal:
     version: str | None = None
     kind: DeploymentKind = DeploymentKind.ROLLOUT
     rollout_id: str = ""
+    shadow: Shadow | None = None
     alert: str = ""
 
 
@@ -129,7 +133,8 @@ def _way_forward(
         if rollout.version == device.running and releases.get(rollout.version) in _MAY_STAY:
             return Goal()
         if _may_be_offered(rollout.version, device, releases):
-            return Goal(version=rollout.version, rollout_id=rollout.id)
+            shadow = shadow_at(rollout, device.strata.get(rollout.version))
+            return Goal(version=rollout.version, rollout_id=rollout.id, shadow=shadow)
     return Goal()
 
 
@@ -139,6 +144,8 @@ _MAY_STAY = (ReleaseState.LISTED, ReleaseState.WITHDRAWN)
 def _asks(rollout: Rollout, device: DeviceHistory) -> bool:
     """Say whether the rollout wants its release on the device."""
     stratum = device.strata.get(rollout.version)
+    if rollout.id in device.shadowed and shadow_at(rollout, stratum) is not None:
+        return False
     match rollout.phase:
         case Phase.RUNNING | Phase.FINISHED:
             return includes(rollout, device.device_id, stratum, device.labels)

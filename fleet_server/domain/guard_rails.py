@@ -30,7 +30,7 @@ def guard_rails(gate: GatePolicy, stage: Stage, evidence: Evidence) -> tuple[Che
         PASS; first of the whole stage, then of each stratum that has canaries.
     """
     canaries = evidence.of(None, Role.CANARY)
-    checks = [_failed_devices(gate, canaries), silent_devices(gate, evidence)]
+    checks = [failed_devices(gate, canaries), silent_devices(gate, evidence)]
     for stratum in sorted({canary.stratum for canary in canaries}):
         members = evidence.of(stratum, Role.CANARY)
         checks.append(_error_rate(gate, stratum, members))
@@ -77,7 +77,8 @@ def _silence(verdict: Verdict, numbers: dict[str, float], note: str) -> Check:
     return Check(name=CheckName.SILENT_DEVICES, verdict=verdict, sentence=sentence, numbers=numbers)
 
 
-def _failed_devices(gate: GatePolicy, canaries: tuple[DeviceEvidence, ...]) -> Check:
+def failed_devices(gate: GatePolicy, canaries: tuple[DeviceEvidence, ...]) -> Check:
+    """Judge devices on which the release failed: more than may is FAIL."""
     failed = sorted(c.device_id for c in canaries if c.outcome in FAILED_STATES)
     names = f": {', '.join(failed[:5])}{', ...' if len(failed) > 5 else ''}" if failed else ""
     return Check(

@@ -21,6 +21,8 @@ class CheckName(StrEnum):
     LATENCY_BUDGET = "latency_budget"
     LATENCY_TIMES_BEFORE = "latency_times_before"
     RELATIVE_LATENCY = "relative_latency"
+    SHADOW_AGREEMENT = "shadow_agreement"
+    SHADOW_LATENCY = "shadow_latency"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ YAML or JSON gave comes as an argument.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from edgekit.codec import convert
 from edgekit.errors import FormatError, UsageError
+from edgekit.shadow import ShadowOrder
 from fleet_server.domain.selector import parse_selector, read_selector
 from fleet_server.domain.timing import MaintenanceWindow, RateLimit, window_problems
 
@@ -44,6 +45,40 @@ class OnInconclusive(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shadow:
+    """A stage that activates nothing: the release is tried on live inputs and answers nobody.
+
+    Attributes:
+        fraction: Share of the live inputs that the candidate gets too, in (0, 1].
+        duration_s: How long each device does that, seconds.
+        min_pairs: Inputs tried that make a device a judged one.
+        agreement: Least share of them that both releases answer alike, in (0, 1].
+        latency_times: Largest multiple of the serving release's latency, on the same inputs.
+        similarity: Detectors and segmenters answer alike from so much overlap on, in [0, 1].
+        tolerance: Other outputs are alike when no element differs by more than this share of the
+            largest.
+    """
+
+    fraction: float = 0.1
+    duration_s: float = 600.0
+    min_pairs: int = 100
+    agreement: float = 0.95
+    latency_times: float = 2.0
+    similarity: float = 0.5
+    tolerance: float = 0.1
+
+    @property
+    def order(self) -> ShadowOrder:
+        """What a device is told."""
+        return ShadowOrder(
+            every=max(1, round(1 / self.fraction)),
+            duration_s=self.duration_s,
+            similarity=self.similarity,
+            tolerance=self.tolerance,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """How far a release goes before it is judged. Stages are cumulative.
 
@@ -52,6 +87,7 @@ class Stage:
         devices: This many devices, spread over variants and sites.
         percent: Share of all matching devices, in (0, 100]; each variant gets at least one.
         selector: The matching devices that also have these labels, "ring=canary".
+        shadow: Nobody activates the release in this stage; it is tried on live inputs only.
         approval: Opens only after a second person approved it.
         bake_s: Least time in the stage before it can pass, seconds.
         timeout_s: Without enough evidence after this time the stage is inconclusive, seconds.
@@ -63,6 +99,7 @@ class Stage:
     devices: int | None = None
     percent: float | None = None
     selector: str = ""
+    shadow: Shadow | None = None
     approval: bool = False
     bake_s: float = 1800.0
     timeout_s: float = 86400.0
@@ -174,6 +211,10 @@ def _refuse_unknown_keys(mapping: Mapping[str, object], where: str) -> None:
     parts: list[tuple[str, object, type]] = [("", mapping, RolloutPolicy)]
     parts.append(("gate.", mapping.get("gate"), GatePolicy))
     parts.append(("rate_limit.", mapping.get("rate_limit"), RateLimit))
+    stages = mapping.get("stages")
+    for index, stage in enumerate(stages if isinstance(stages, list | tuple) else ()):
+        if isinstance(stage, Mapping):
+            parts.append((f"stages[{index}].shadow.", stage.get("shadow"), Shadow))
     lists: tuple[tuple[str, type], ...] = (("stages", Stage), ("windows", MaintenanceWindow))
     for name, kind in lists:
         listed = mapping.get(name)
@@ -199,7 +240,10 @@ def _problems(policy: RolloutPolicy) -> Iterator[str]:
         return
     for index, stage in enumerate(policy.stages):
         yield from _stage_problems(f"stages[{index}]", stage)
-    yield from _order_problems(policy.stages)
+    if policy.stages[-1].shadow is not None:
+        yield "stages: the last one cannot have 'shadow', because it activates nothing"
+    for shadows in (False, True):
+        yield from _order_problems([s for s in policy.stages if bool(s.shadow) is shadows])
     if policy.stages[-1].percent != 100 and not policy.partial:
         yield "stages: the last one must be 'percent: 100', or say 'partial: true'"
     yield from _gate_problems(policy.gate)
@@ -241,11 +285,27 @@ def _stage_problems(name: str, stage: Stage) -> Iterator[str]:
         yield f"{name}.timeout_s must be more than bake_s ({stage.bake_s:g}), and finite"
     if stage.min_windows < 1:
         yield f"{name}.min_windows must be at least 1, because no evidence is never a pass"
+    if stage.shadow is not None:
+        yield from _shadow_problems(name, stage.shadow)
     if not 0 < stage.min_reporting <= 1:
         yield f"{name}.min_reporting must be above 0 and at most 1, not {stage.min_reporting:g}"
 
 
-def _order_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
+def _shadow_problems(name: str, shadow: Shadow) -> Iterator[str]:
+    inf = float("inf")
+    rules = (
+        (0 < shadow.fraction <= 1, "fraction must be above 0 and at most 1"),
+        (0 < shadow.duration_s < inf, "duration_s must be above 0, and finite"),
+        (shadow.min_pairs >= 1, "min_pairs must be at least 1"),
+        (0 < shadow.agreement <= 1, "agreement must be above 0 and at most 1"),
+        (0 < shadow.latency_times < inf, "latency_times must be above 0"),
+        (0 <= shadow.similarity <= 1, "similarity must be 0 to 1"),
+        (0 <= shadow.tolerance < inf, "tolerance must be 0 or more"),
+    )
+    yield from (f"{name}.shadow.{message}" for holds, message in rules if not holds)
+
+
+def _order_problems(stages: Sequence[Stage]) -> Iterator[str]:
     for index, (before, after) in enumerate(pairwise(stages), start=1):
         if before.percent is not None and after.percent is None:
             yield f"stages[{index}]: only a stage by percent can follow a stage by percent"

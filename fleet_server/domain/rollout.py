@@ -35,7 +35,15 @@ from fleet_server.domain.happenings import (
     StageStarted,
 )
 from fleet_server.domain.judgement import Judgement
-from fleet_server.domain.policy import OnFail, OnInconclusive, RolloutPolicy, Stage, check_policy
+from fleet_server.domain.policy import (
+    OnFail,
+    OnInconclusive,
+    RolloutPolicy,
+    Shadow,
+    Stage,
+    check_policy,
+)
+from fleet_server.domain.shadow_gate import judge_shadow
 
 
 class Phase(StrEnum):
@@ -132,10 +140,12 @@ class Rollout:
     def rung(self, stratum: Stratum) -> int:
         """Return the stage, from 0, as far as which a stratum may go by its own evidence.
 
-        A stage by selector is a ring that may hold none of the stratum: it is not waited for.
+        A stage by selector is a ring that may hold none of the stratum: it is not waited for. One
+        with shadow is behind the others, and its devices are at the first that activates.
         """
         earned = max(self.passed.get(str(stratum), 0), self.vouched)
-        while earned < self.stage_index and self.policy.stages[earned].selector:
+        stages = self.policy.stages
+        while earned < self.stage_index and (stages[earned].selector or stages[earned].shadow):
             earned += 1
         return min(earned, self.stage_index)
 
@@ -205,6 +215,14 @@ def includes(
         chosen=rollout.chosen,
         holdback=0.0 if rollout.phase is Phase.FINISHED else policy.holdback,
     )
+
+
+def shadow_at(rollout: Rollout, stratum: Stratum | None) -> Shadow | None:
+    """Return how devices of a stratum try the release without activating it; None to activate."""
+    if rollout.phase is Phase.FINISHED or stratum is None:
+        return None
+    index = min(rollout.stage_index - (rollout.stage_started_at is None), rollout.rung(stratum))
+    return rollout.policy.stages[max(0, index)].shadow
 
 
 def open_stage(rollout: Rollout, candidates: Sequence[Candidate], now: datetime) -> Outcome:
@@ -283,9 +301,13 @@ def _step_running(
     baked = now - started_at >= timedelta(seconds=stage.bake_s)
     waited_from = rollout.resumed_at or started_at
     timed_out = now - waited_from >= timedelta(seconds=stage.timeout_s)
-    due = looks_due(gate, stage, evidence, baked=baked)
-    look = due if due > rollout.looks_taken else 0
-    judgement = judge(gate, stage, evidence, look=look, timed_out=timed_out)
+    if stage.shadow is not None:
+        look = 0
+        judgement = judge_shadow(gate, stage, evidence, baked=baked, timed_out=timed_out)
+    else:
+        due = looks_due(gate, stage, evidence, baked=baked)
+        look = due if due > rollout.looks_taken else 0
+        judgement = judge(gate, stage, evidence, look=look, timed_out=timed_out)
     judged = replace(rollout, looks_taken=max(rollout.looks_taken, look))
     told: tuple[Happening, ...] = (StageJudged(stage=rollout.stage_index, judgement=judgement),)
     match judgement.verdict:
@@ -332,7 +354,11 @@ def _climb(rollout: Rollout, evidence: Evidence) -> Rollout:
 def _step_waiting(rollout: Rollout, evidence: Evidence, now: datetime) -> Outcome:
     if rollout.stage_started_at is None or rollout.policy.on_fail is OnFail.PAUSE:
         return rollout, ()
-    judgement = judge(rollout.policy.gate, rollout.stage, evidence, look=0)
+    gate, stage = rollout.policy.gate, rollout.stage
+    if stage.shadow is None:
+        judgement = judge(gate, stage, evidence, look=0)
+    else:
+        judgement = judge_shadow(gate, stage, evidence, baked=False)
     if judgement.verdict is not Verdict.FAIL:
         return rollout, ()
     told = StageJudged(stage=rollout.stage_index, judgement=judgement)

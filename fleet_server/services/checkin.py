@@ -20,6 +20,7 @@ from fleet_server.services.fleet_plan import (
     KEPT_STATES,
     FleetPlan,
     PlanCache,
+    can_shadow,
     history_of,
     rollouts_of,
 )
@@ -245,7 +246,7 @@ def next_offer(
         if goal.alert:
             fields = {"device": device.id, "model": model, "alert": goal.alert}
             logger.warning("device needs attention", extra={"fields": fields})
-        if goal.version is None:
+        if goal.version is None or (goal.shadow is not None and not can_shadow(device)):
             continue
         variant = _variant_for(device, model, goal, deployments, plan)
         if variant is not None and device.running.get(model) != variant.digest:
@@ -313,6 +314,7 @@ def _offered(device: DeviceRecord, offer: Offer, *, now: datetime) -> Deployment
         ),
         digest=offer.variant.digest,
         awaiting=offer.confirmation and device.auto_confirm is None,
+        shadow=offer.goal.shadow.order if offer.goal.shadow is not None else None,
     )
 
 

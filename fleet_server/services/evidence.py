@@ -138,10 +138,15 @@ class Gatherer:
 
 
 def _offered(tables: Tables, rollout: Rollout) -> dict[str, DeploymentRecord]:
+    """Return the latest offer to each device; one that only tried it is a canary of such a stage.
+
+    In the stages after it that device runs what it ran, until it is offered the release again.
+    """
     return {
         d.deployment.device_id: d
         for d in tables.deployments.of_rollout(rollout.id)
         if d.deployment.kind is DeploymentKind.ROLLOUT
+        and (rollout.stage.shadow is not None or d.shadow is None)
     }
 
 
@@ -174,6 +179,7 @@ class _Stage:
             silent=offered.activated_at is not None and self._is_silent(device),
             before=baseline.summary,
             after=self.after.get((device.id, offered.digest), Summary()),
+            shadow=offered.found,
         )
 
     def control(

@@ -33,6 +33,7 @@ _OUTCOMES = {
     Outcome.REJECTED: _E.REJECT,
     Outcome.REVERTED: _E.REVERT,
     Outcome.FAILED: _E.FAIL,
+    Outcome.SHADOWED: _E.SHADOW,
 }
 FINAL_EVENTS = frozenset({*_OUTCOMES.values(), _E.REPORT_SUCCESS})
 _PROGRESS = frozenset(
@@ -198,10 +199,15 @@ def _after(
     if event is _E.COMMIT and said.digest not in {"", record.digest}:
         event, reason = _E.FAIL, Reason.DIGEST.value
         detail = f"says that it committed, but runs {said.digest[:12]}"
+    if event is _E.SHADOW and record.shadow is None:
+        event, detail = _E.FAIL, "says that it only tried what it was to install"
     if event is _E.REJECT and record.deployment.state is DeploymentState.ACTIVATED:
         event = _E.REVERT  # it ran on trial: refusing it now is going back
     deployment = apply(record.deployment, event, now=now, reason=reason)
-    after = replace(record, deployment=deployment, detail=detail or record.detail)
+    found = record.found
+    if record.shadow is not None and said.shadow is not None and said.shadow.is_sound:
+        found = said.shadow
+    after = replace(record, deployment=deployment, detail=detail or record.detail, found=found)
     ran = deployment.state in {
         DeploymentState.ACTIVATED,
         DeploymentState.COMMITTED,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgekit.device import DeviceProfile, pick_variant
+from edgekit.shadow import FEATURE as SHADOW
 from fleet_server.domain.deployment import FAILED_STATES, DeploymentKind, DeploymentState
 from fleet_server.domain.evidence import Stratum
 from fleet_server.domain.goal import DeviceHistory, ReleaseState
@@ -84,6 +85,11 @@ def foreign_profile(device: DeviceRecord) -> DeviceProfile | None:
     return DeviceProfile(runtimes={client: "0"}, arch=device.labels.get("arch", ""))
 
 
+def can_shadow(device: DeviceRecord) -> bool:
+    """Say whether the device's agent can run a candidate that answers nobody."""
+    return device.profile is not None and SHADOW in device.profile.features
+
+
 class PlanCache:
     """The latest plan; one for all threads."""
 
@@ -143,6 +149,9 @@ def history_of(
             d.deployment.version
             for d in mine
             if d.deployment.state in FAILED_STATES and not d.forgiven
+        ),
+        shadowed=frozenset(
+            d.deployment.rollout_id for d in mine if d.deployment.state is DeploymentState.SHADOWED
         ),
         pinned=device.pins.get(model),
         labels=device.labels,

@@ -10,6 +10,7 @@ from enum import StrEnum
 from edgekit.bench.report import LatencyReport
 from edgekit.device import DeviceProfile, Requirements
 from edgekit.jobs import BenchmarkJob
+from edgekit.shadow import ShadowOrder, ShadowResult
 from edgekit.telemetry import Window
 from fleet_server.domain.deployment import ENDED_STATES, Deployment
 from fleet_server.domain.goal import ReleaseState
@@ -166,6 +167,8 @@ class DeploymentRecord:
         cancelling: It was taken back after the device had fetched it and has not said so yet.
         forgiven: A person asked for a retry: it no longer counts as failed here.
         awaiting: It is shown for confirmation; nothing is downloaded before somebody confirms.
+        shadow: The device shall only try it so, and not activate it; None to activate it.
+        found: What the device found that way.
     """
 
     deployment: Deployment
@@ -177,6 +180,8 @@ class DeploymentRecord:
     cancelling: bool = False
     forgiven: bool = False
     awaiting: bool = False
+    shadow: ShadowOrder | None = None
+    found: ShadowResult | None = None
 
     @property
     def is_open(self) -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from fleet_server.domain.policy import GatePolicy, RolloutPolicy, Stage
+from fleet_server.domain.policy import GatePolicy, RolloutPolicy, Shadow, Stage
 from fleet_server.domain.timing import MaintenanceWindow, RateLimit
 
-_TYPES = (RolloutPolicy, Stage, GatePolicy, MaintenanceWindow, RateLimit)
+_TYPES = (RolloutPolicy, Stage, Shadow, GatePolicy, MaintenanceWindow, RateLimit)
 _ATTRIBUTE = re.compile(r"^(\w+): (.*)$")
 
 

@@ -20,7 +20,7 @@ from fleet_server.domain.assignment import (
 )
 from fleet_server.domain.evidence import Population, Stratum
 from fleet_server.domain.rollout import Rollout, includes
-from fleet_server.services.fleet_plan import FleetPlan, stratum_of
+from fleet_server.services.fleet_plan import FleetPlan, can_shadow, stratum_of
 from fleet_server.services.ports import Tables
 from fleet_server.services.records import DeviceState, RolloutRecord
 
@@ -89,6 +89,8 @@ def candidates_of(
         if variant is None or device.state is not DeviceState.ACTIVE:
             continue
         if rollout.model in device.pins:
+            continue
+        if rollout.stage.shadow is not None and not can_shadow(device):
             continue
         found.append(
             Candidate(

@@ -150,6 +150,8 @@ def _row(record: DeploymentRecord) -> dict[str, Any]:
         "cancelling": record.cancelling,
         "forgiven": record.forgiven,
         "awaiting": record.awaiting,
+        "shadow": record.shadow,
+        "found": record.found,
     }
     return row if not deployment.id else {"action": deployment.id, **row}
 
@@ -177,4 +179,6 @@ def _record(row: Row[Any]) -> DeploymentRecord:
         cancelling=row.cancelling,
         forgiven=row.forgiven,
         awaiting=row.awaiting,
+        shadow=row.shadow,
+        found=row.found,
     )

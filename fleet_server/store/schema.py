@@ -23,6 +23,7 @@ from edgekit.bench.report import LatencyReport
 from edgekit.device import DeviceProfile, Requirements
 from edgekit.jobs import BenchmarkJob
 from edgekit.manifest import Lineage
+from edgekit.shadow import ShadowOrder, ShadowResult
 from fleet_server.domain.rollout import Rollout
 from fleet_server.services.records import AutoConfirm, BenchmarkState, DeviceState
 from fleet_server.store.columns import Coded, SelectorText, UtcDateTime, Word
@@ -162,6 +163,8 @@ deployments = Table(
     Column("cancelling", Boolean, nullable=False),
     Column("forgiven", Boolean, nullable=False),
     Column("awaiting", Boolean, nullable=False),
+    Column("shadow", Coded(ShadowOrder)),
+    Column("found", Coded(ShadowResult)),
     Index("deployments_of_device", "device", "action"),
     Index("deployments_of_rollout", "rollout", "state"),
     Index(

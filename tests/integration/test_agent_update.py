@@ -97,10 +97,10 @@ def asked(connection: http.client.HTTPConnection, image: Any = DARK) -> dict[str
 class Client(threading.Thread):
     """Asks without a pause, over one kept connection at a time; notes every failure."""
 
-    def __init__(self, address: str, *, keep: bool = True) -> None:
+    def __init__(self, address: str, *, keep: bool = True, image: Any = DARK) -> None:
         super().__init__(daemon=True)
         self.parts = urlsplit(address)
-        self.keep = keep
+        self.keep, self.image = keep, image
         self.failures: list[str] = []
         self.versions: list[str] = []
         self.done = threading.Event()
@@ -109,7 +109,7 @@ class Client(threading.Thread):
         connection = http.client.HTTPConnection("127.0.0.1", self.parts.port, timeout=10)
         while not self.done.is_set():
             try:
-                answer = asked(connection)
+                answer = asked(connection, self.image)
                 if answer["status"] != 200:
                     self.failures.append(str(answer))
                 else:
