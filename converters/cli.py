@@ -17,7 +17,11 @@ _TARGETS = "onnx-fp32,onnx-int8,tflite-int8"
 
 
 Calibration = Annotated[
-    Path | None, typer.Option(help="32 samples at least, for int8 ranges: as --evaluation")
+    str,
+    typer.Option(help="32 samples at least, for int8: as --evaluation, .parquet, module:function"),
+]
+KeepNothing = Annotated[
+    bool, typer.Option("--no-cache", help="Begin anew, and keep nothing for the next run")
 ]
 Weights = Annotated[
     Path | None, typer.Option(help="state_dict for the module: .pt or .safetensors")
@@ -55,7 +59,7 @@ def convert(
     out: Annotated[Path, typer.Option(help="Folder for the bundles and report.json")],
     model: Annotated[str, typer.Option(help="Name of the model")],
     version: Annotated[str, typer.Option(help="Version of the release")],
-    calibration: Calibration = None,
+    calibration: Calibration = "",
     weights: Weights = None,
     target: Annotated[str, typer.Option(help="Variants to make, by commas")] = _TARGETS,
     input_: Inputs = None,
@@ -70,12 +74,14 @@ def convert(
     allow_slower: AllowSlower = False,
     golden: Annotated[int, typer.Option(help="Golden samples in each bundle", min=1)] = 16,
     threads: Annotated[int, typer.Option(help="Threads while proving and measuring", min=1)] = 1,
+    no_cache: KeepNothing = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
 ) -> None:
     """Convert a trained model into bundles, and prove that they still compute the same."""
     from converters import declared as d
     from converters import plan as p
     from converters import show
+    from converters.cache import default_folder
 
     conversion = p.ConversionPlan(
         source=source,
@@ -84,7 +90,7 @@ def convert(
         variants=tuple(name.strip() for name in target.split(",") if name.strip()),
         evaluation=evaluation,
         out=out,
-        calibration=calibration,
+        calibration=calibration or None,
         weights=weights,
         inputs=tuple(p.parse_input(text) for text in input_ or ()),
         dynamic=dict(p.parse_dynamic(text) for text in dynamic or ()),
@@ -98,6 +104,7 @@ def convert(
         allow_slower=allow_slower,
         golden_count=golden,
         threads=threads,
+        cache=None if no_cache else default_folder(),
     )
     report = show.convert_with_progress(conversion)
     typer.echo(codec.encode(report)) if as_json else show.print_report(report, out)

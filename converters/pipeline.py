@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.cache import Cache
 from converters.ladder import Climbed, climb
 from converters.measure import latencies
 from converters.package import deliver, work_folder
@@ -56,7 +57,8 @@ def convert(plan: ConversionPlan, watch: Watch = lambda *_: None) -> ConversionR
     variants = find_variants(plan.variants)
     with work_folder(plan.out) as work:
         (work / FINISHED).mkdir()
-        prepared = capture_source(plan, variants, watch)
+        cache = Cache(plan.cache or work / "cache")
+        prepared = capture_source(plan, variants, cache, watch)
         made = tuple(_make(v, prepared, plan, work, watch) for v in variants)
         measured = _measure(made, prepared, plan, watch)
         slower = slower_than_float(measured, _floats(made))

@@ -31,7 +31,8 @@ class ConversionPlan:
         variants: Names such as "onnx-int8": target, hyphen, recipe.
         evaluation: Labelled samples (.npz: images, labels) that the proof is made on.
         out: Folder for the bundles and report.json.
-        calibration: Samples (.npz: images) that ranges are taken from; int8 needs them.
+        calibration: Samples that ranges are taken from, as `streams.open_stream` takes them; int8
+            needs them.
         weights: state_dict for the module that the factory returns.
         inputs: The model's inputs; empty derives them from the preprocessing or the source.
         dynamic: Smallest and largest size of each named dimension of the inputs.
@@ -46,6 +47,7 @@ class ConversionPlan:
         allow_slower: Keep a quantized variant that is slower here than its float.
         golden_count: Golden samples in each bundle, >= 1.
         threads: Threads of the runtimes while measuring and proving, >= 1.
+        cache: Folder of what earlier runs finished; None keeps nothing between runs.
     """
 
     source: str
@@ -54,7 +56,7 @@ class ConversionPlan:
     variants: tuple[str, ...]
     evaluation: Path
     out: Path
-    calibration: Path | None = None
+    calibration: str | Path | None = None
     weights: Path | None = None
     inputs: tuple[TensorSpec, ...] = ()
     dynamic: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -68,6 +70,7 @@ class ConversionPlan:
     allow_slower: bool = False
     golden_count: int = 16
     threads: int = 1
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         for what, value in (("model", self.model), ("version", self.version)):

@@ -25,7 +25,7 @@ from edgekit.runtime.base import Tensor
 IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp"}
 VIDEOS = {".avi", ".mkv", ".mov", ".mp4"}
 MAX_FRAMES = 300
-_RESERVED = {"images", "labels"}
+_RESERVED = {"images", "labels", "fingerprints"}
 
 
 def read_samples(path: Path) -> Samples:
@@ -66,7 +66,23 @@ def _npz(path: Path) -> Samples:
     others = {
         n: a for n, a in found.items() if n not in _RESERVED and a.shape[:1] == images.shape[:1]
     }
-    return Samples(where=where, images=images, labels=labels, sha256=digest, arrays=others)
+    return Samples(
+        where=where,
+        images=images,
+        labels=labels,
+        sha256=digest,
+        arrays=others,
+        prints=_prints(found.get("fingerprints"), len(images), where),
+    )
+
+
+def _prints(given: Tensor | _Rows | None, count: int, where: str) -> tuple[bytes, ...] | None:
+    """Return the digests of the samples before they were made smaller, where they are told."""
+    if given is None:
+        return None
+    if given.shape[:1] != (count,) or given.dtype != np.uint8:
+        raise DataError("the fingerprints are not one a sample", where=where)
+    return tuple(given[index].tobytes() for index in range(count))
 
 
 def _arrays(path: Path) -> dict[str, Tensor | _Rows]:
@@ -164,11 +180,20 @@ class _ImageFiles:
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> Tensor:
-        cv2 = need("cv2")
-        pixels = cv2.imread(str(self.paths[index]), cv2.IMREAD_COLOR)
-        if pixels is None:
-            raise DataError("is no image", where=str(self.paths[index]))
-        return np.ascontiguousarray(pixels[..., ::-1])
+        return decode_image(self.paths[index].read_bytes(), str(self.paths[index]))
+
+
+def decode_image(content: bytes, where: str) -> Tensor:
+    """Return an encoded image as RGB [H, W, 3] uint8.
+
+    Raises:
+        DataError: It is none.
+    """
+    cv2 = need("cv2")
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    if pixels is None:
+        raise DataError("is no image", where=where)
+    return np.ascontiguousarray(pixels[..., ::-1])
 
 
 def _folder(path: Path) -> Samples:

@@ -2,57 +2,71 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from converters.cache import Cache
+from converters.collection import Collected, collect
 from converters.difference import Change
 from converters.given import package_given
 from converters.pipeline import convert
 from converters.plan import ConversionPlan
 from converters.preflight import Finding, preflight
 from converters.profiles import read_profile
+from converters.progress import shown_progress
 from converters.quiet import quiet_process
 from converters.report import Attempt, ConversionReport
-from converters.steps import Step, Watch
+from converters.steps import Step
 from edgekit.bundle import Bundle
 from edgekit.manifest import Preprocessing
 from edgekit.verdict import Verdict
 
-_DOING = {
-    Step.CAPTURE: "tracing the source",
-    Step.LOWER: "lowering",
-    Step.QUANTIZE: "quantizing",
-    Step.CHECK: "proving",
-    Step.PACKAGE: "packaging",
-    Step.MEASURE: "measuring latency",
-}
-
 
 def convert_with_progress(plan: ConversionPlan) -> ConversionReport:
     """Convert, with progress on standard error and the libraries kept quiet."""
-    with (
-        quiet_process() as descriptor,
-        os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as stream,
-        _progress(Console(file=stream), plan) as watch,
-    ):
+    with shown_progress((plan.model, *plan.variants)) as watch:
         return convert(plan, watch)
 
 
 def package_with_progress(plan: ConversionPlan, reference: str) -> ConversionReport:
     """Package a ready-made file, with progress on standard error and the libraries kept quiet."""
-    with (
-        quiet_process() as descriptor,
-        os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as stream,
-    ):
-        return package_given(plan, reference, _Lines(Console(file=stream)))
+    with shown_progress((plan.model,)) as watch:
+        return package_given(plan, reference, watch)
+
+
+def collect_with_progress(
+    data: str, preprocessing: Preprocessing | None, cache: Cache, most: int
+) -> Collected:
+    """Build a calibration object, with progress on standard error."""
+    with shown_progress((data,)) as watch:
+        return collect(
+            data,
+            preprocessing,
+            cache,
+            most=most,
+            advance=lambda done, total: watch(data, Step.COLLECT, done / total if total else 0.0),
+        )
+
+
+def print_collected(collected: Collected) -> None:
+    """Print what is known about a calibration object."""
+    facts, console = collected.facts, _console()
+    table = Table(show_header=False, box=box.SIMPLE)
+    table.add_column("what", style="bold")
+    table.add_column("value", overflow="fold")
+    table.add_row("samples", f"{facts.samples} of {list(facts.shape)} {facts.dtype}")
+    table.add_row("classes", ", ".join(f"{k}: {n}" for k, n in facts.classes.items()) or "unknown")
+    pairs = zip(facts.low, facts.high, strict=True)
+    table.add_row("values", ", ".join(f"{low:g} to {high:g}" for low, high in pairs))
+    table.add_row("object", f"{collected.path}{' (built earlier)' if collected.reused else ''}")
+    console.print(table)
+    for warning in facts.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True)
 
 
 def preflight_quietly(plan: ConversionPlan, profiles: Sequence[str]) -> list[Finding]:
@@ -199,49 +213,3 @@ def _preprocessing(spec: Preprocessing | None) -> str:
         f"{spec.height}x{spec.width}x{spec.channels}, resize {spec.resize}, "
         f"(x * {spec.scale:g} - [{mean}]) / [{std}], {spec.layout}"
     )
-
-
-@contextmanager
-def _progress(console: Console, plan: ConversionPlan) -> Iterator[Watch]:
-    if not console.is_terminal:
-        yield _Lines(console)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        names = (plan.model, *plan.variants)
-        bars = {name: progress.add_task(f"{name}: waiting", start=False) for name in names}
-
-        def watch(name: str, step: Step, done: float) -> None:
-            progress.start_task(bars[name])
-            text = f"{name}: {_DOING[step]}"
-            progress.update(bars[name], description=text, completed=_overall(step, done), total=1)
-
-        yield watch
-
-
-class _Lines:
-    """One line a step, for a log or a pipe."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._last: tuple[str, Step] | None = None
-
-    def __call__(self, name: str, step: Step, done: float) -> None:
-        del done
-        if self._last != (name, step):
-            self._last = (name, step)
-            self._console.print(f"{name}: {_DOING[step]}", highlight=False)
-
-
-def _overall(step: Step, done: float) -> float:
-    """Return the share of a variant that is done: lowering and quantizing take most of it."""
-    if step in {Step.CAPTURE, Step.MEASURE}:
-        return done
-    starts = {Step.LOWER: 0.0, Step.QUANTIZE: 0.5, Step.CHECK: 0.75, Step.PACKAGE: 0.95}
-    ends = {Step.LOWER: 0.5, Step.QUANTIZE: 0.75, Step.CHECK: 0.95, Step.PACKAGE: 1.0}
-    return starts[step] + done * (ends[step] - starts[step])

@@ -2,6 +2,7 @@
 
 | step     | requires                              | ensures                             |
 |----------|---------------------------------------|-------------------------------------|
+| collect  | data for calibration                  | a guarded object, once for all runs |
 | capture  | a source that loads, held-out samples | a reference whose answers vary      |
 | lower    | a captured source                     | one float model file a target       |
 | quantize | a float file, guarded calibration     | a file of the recipe's precision    |
@@ -19,14 +20,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
 
+from converters.cache import Cache
 from converters.capture import Captured, capture, known_inputs
+from converters.collection import collect, samples_of
 from converters.dynamic import check_sizes
 from converters.evaluate import answers_of, with_states
 from converters.metrics import find_metric
 from converters.package import tool_versions, write_variant
 from converters.plan import ConversionPlan, input_of
 from converters.proof import Checked, Reference, bind_inputs, feedback_of, prove, quality_of, refer
-from converters.quantize import Calibration, Kind, Rung, calibrate_on
+from converters.quantize import Calibration, Kind, Rung
 from converters.reading import read_samples
 from converters.samples import Samples, check_held_out
 from converters.source import load_source
@@ -41,6 +44,8 @@ from edgekit.runtime import open_session
 class Step(StrEnum):
     """What is being done."""
 
+    COLLECT = "collect"
+    REUSED = "reused"
     CAPTURE = "capture"
     LOWER = "lower"
     QUANTIZE = "quantize"
@@ -68,12 +73,14 @@ class Prepared:
     reference: Reference
 
 
-def capture_source(plan: ConversionPlan, variants: tuple[Variant, ...], watch: Watch) -> Prepared:
+def capture_source(
+    plan: ConversionPlan, variants: tuple[Variant, ...], cache: Cache, watch: Watch
+) -> Prepared:
     """Load the samples and the source, trace it and let it answer: the step `capture`."""
-    watch(plan.model, Step.CAPTURE, 0.0)
     evaluation = read_samples(plan.evaluation)
     find_metric(plan.metric, evaluation)
-    calibration = _calibration_samples(plan, variants, evaluation)
+    calibration = _calibration_samples(plan, variants, evaluation, cache, watch)
+    watch(plan.model, Step.CAPTURE, 0.0)
     source = load_source(plan.source, plan.weights)
     derived = (input_of(plan.preprocessing),) if plan.preprocessing else ()
     wanted = plan.inputs or derived
@@ -98,7 +105,9 @@ def capture_source(plan: ConversionPlan, variants: tuple[Variant, ...], watch: W
                 captured.reference, calibration, plan.preprocessing, _quietly, feedback=feedback
             )
             calibration = with_states(calibration, told, feedback)
-        guarded = calibrate_on(calibration, plan.preprocessing, _quietly)
+        guarded = Calibration(
+            samples=calibration, preprocessing=plan.preprocessing, advance=_quietly
+        )
     return Prepared(
         captured=captured,
         calibration=guarded,
@@ -111,7 +120,11 @@ def _quietly(_done: int, _total: int) -> None:
 
 
 def _calibration_samples(
-    plan: ConversionPlan, variants: tuple[Variant, ...], evaluation: Samples
+    plan: ConversionPlan,
+    variants: tuple[Variant, ...],
+    evaluation: Samples,
+    cache: Cache,
+    watch: Watch,
 ) -> Samples | None:
     needing = [v.name for v in variants if v.recipe.calibrated]
     if not needing:
@@ -120,7 +133,15 @@ def _calibration_samples(
         raise DataError(
             f"{', '.join(needing)} needs samples to take ranges from", todo="give --calibration"
         )
-    samples = read_samples(plan.calibration)
+    collected = collect(
+        plan.calibration,
+        plan.preprocessing,
+        cache,
+        advance=lambda done, total: watch(plan.model, Step.COLLECT, done / max(total, done)),
+    )
+    if collected.reused:
+        watch(plan.model, Step.REUSED, 1.0)
+    samples = samples_of(collected, plan.calibration)
     check_held_out(evaluation, samples)
     return samples
 

@@ -30,14 +30,7 @@ def prepare(sample: Tensor, spec: Preprocessing | None) -> FloatArray:
     """
     if spec is None:
         return np.ascontiguousarray(sample[np.newaxis])
-    image = sample[..., np.newaxis] if sample.ndim == 2 else sample
-    if image.ndim != 3 or image.shape[2] != spec.channels:
-        raise DataError(
-            f"a sample has shape {list(sample.shape)}, "
-            f"the model takes images of {spec.channels} channel(s)"
-        )
-    if image.shape[:2] != (spec.height, spec.width):
-        image = _resized(image, spec)
+    image = sized(sample, spec)
     scaled = image.astype(np.float32) * np.float32(spec.scale)
     mean, std = np.asarray(spec.mean, np.float32), np.asarray(spec.std, np.float32)
     normal = (scaled - mean) / std
@@ -45,6 +38,31 @@ def prepare(sample: Tensor, spec: Preprocessing | None) -> FloatArray:
     if spec.layout is Layout.NCHW:
         batch = batch.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(batch, dtype=np.float32)
+
+
+def sized(sample: Tensor, spec: Preprocessing) -> Tensor:
+    """Return a raw image in the size of the model's input: the first thing that `prepare` does.
+
+    Preparing the result gives what preparing the sample gives.
+
+    Args:
+        sample: Image [H, W] or [H, W, C].
+        spec: The manifest's preprocessing.
+
+    Returns:
+        [height, width, channels], of the sample's type.
+
+    Raises:
+        DataError: As `prepare`.
+        MissingExtraError: As `prepare`.
+    """
+    image = sample[..., np.newaxis] if sample.ndim == 2 else sample
+    if image.ndim != 3 or image.shape[2] != spec.channels:
+        raise DataError(
+            f"a sample has shape {list(sample.shape)}, "
+            f"the model takes images of {spec.channels} channel(s)"
+        )
+    return image if image.shape[:2] == (spec.height, spec.width) else _resized(image, spec)
 
 
 def _resized(image: Tensor, spec: Preprocessing) -> Tensor:

@@ -18,7 +18,7 @@ _TODO = f"give at least {MIN_SAMPLES} different real samples"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Samples fit for calibration; only `calibrate_on` makes one.
+    """Samples fit for calibration: a `Guard` accepted them.
 
     Attributes:
         samples: Raw samples.
@@ -47,20 +47,54 @@ def calibrate_on(
         DataError: Fewer than 32 samples, or too few left without constant and repeated ones, or
             more than half of them constant or repeated.
     """
-    total = len(samples)
-    if total < MIN_SAMPLES:
-        raise DataError(f"holds only {total} samples", where=samples.where, todo=_TODO)
-    constant, random, seen = 0, 0, set()
-    for index in range(total):
-        image = samples.images[index]
-        constant += bool(np.min(image) == np.max(image))
-        random += looks_random(image)
-        seen.add(fingerprint(image))
-    _check_rest(total, constant, "constant (every value the same)", samples.where)
-    _check_rest(total, random, "random numbers (neighbouring values are unrelated)", samples.where)
-    repeated = total - len(seen)
-    _check_rest(total, repeated, "repetitions of others", samples.where)
+    guard = Guard(samples.where)
+    for index in range(len(samples)):
+        guard.see(samples.images[index])
+    guard.decide()
     return Calibration(samples=samples, preprocessing=preprocessing, advance=advance)
+
+
+class Guard:
+    """Sees samples one after the other and says whether ranges can be taken from them."""
+
+    def __init__(self, where: str) -> None:
+        """Begin with none.
+
+        Args:
+            where: Where they come from, for messages.
+        """
+        self._where = where
+        self._total = self._constant = self._random = 0
+        self._seen: set[bytes] = set()
+
+    def see(self, sample: Tensor) -> bytes:
+        """Take a sample into account; return its fingerprint."""
+        self._total += 1
+        self._constant += bool(np.min(sample) == np.max(sample))
+        self._random += looks_random(sample)
+        print_ = fingerprint(sample)
+        self._seen.add(print_)
+        return print_
+
+    def decide(self) -> None:
+        """Accept what was seen.
+
+        Raises:
+            DataError: Fewer than 32 samples, or too few left without constant, random and repeated
+                ones, or more than half of them so.
+        """
+        total = self._total
+        if total < MIN_SAMPLES:
+            raise DataError(f"holds only {total} samples", where=self._where, todo=_TODO)
+        self._check(self._constant, "constant (every value the same)")
+        self._check(self._random, "random numbers (neighbouring values are unrelated)")
+        self._check(total - len(self._seen), "repetitions of others")
+
+    def _check(self, useless: int, what: str) -> None:
+        if useless * 2 > self._total or self._total - useless < MIN_SAMPLES:
+            raise DataError(
+                f"{useless} of {self._total} samples are {what}", where=self._where, todo=_TODO
+            )
 
 
 def looks_random(sample: Tensor) -> bool:
@@ -90,8 +124,3 @@ def _neighbours(values: Tensor, axis: int) -> float:
     if spread == 0.0:
         return 1.0
     return float(np.mean((here - here.mean()) * (there - there.mean())) / spread)
-
-
-def _check_rest(total: int, useless: int, what: str, where: str) -> None:
-    if useless * 2 > total or total - useless < MIN_SAMPLES:
-        raise DataError(f"{useless} of {total} samples are {what}", where=where, todo=_TODO)

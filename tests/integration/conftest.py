@@ -12,6 +12,18 @@ from moto.server import ThreadedMotoServer
 from tests.integration.postgres import ADDRESS_VARIABLE, fresh_database, running_postgres
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what conversions finish out of the cache of whoever runs the tests."""
+    before = os.environ.get("EDGEKIT_CACHE")
+    os.environ["EDGEKIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["EDGEKIT_CACHE"]
+    else:
+        os.environ["EDGEKIT_CACHE"] = before
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """Return the address of a PostgreSQL server that takes databases of tests."""

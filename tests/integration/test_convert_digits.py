@@ -173,7 +173,7 @@ def test_nothing_of_this_machine_is_in_a_bundle(
 def test_another_process_makes_the_same_bytes(
     plan: ConversionPlan, report: ConversionReport, tmp_path: Path
 ):
-    done = _edgekit(plan, tmp_path / "again", "--json", seed="77")
+    done = _edgekit(plan, tmp_path / "again", "--json", "--no-cache", seed="77")
     assert done.returncode == 0, done.stderr
     again = {v["variant"]: v["sha256"] for v in json.loads(done.stdout)["variants"]}
     assert again == {v.variant: v.sha256 for v in report.variants}

@@ -238,7 +238,7 @@ def command(plan: ConversionPlan, before: str = "") -> list[str]:
         *("--version", plan.version, "--preprocessing", '{"height": 8, "width": 8}'),
         *("--evaluation", str(plan.evaluation), "--calibration", str(plan.calibration)),
         *("--target", ",".join(plan.variants), "--out", str(plan.out)),
-        "--allow-slower",
+        *("--allow-slower", "--no-cache"),
     ]
 
 
