@@ -79,7 +79,7 @@ class Cache:
             unfinished.replace(blobs / digest)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise StorageError(f"cannot be written: {reason}", where=str(blobs)) from error
+            raise StorageError(f"cannot write ({reason})", where=str(blobs)) from error
         finally:
             unfinished.unlink(missing_ok=True)
         write_durably(self._key(kind, key), f"{digest}\n".encode())

@@ -71,6 +71,10 @@ def work_folder(out: Path) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         yield folder
+    except StorageError as error:
+        if folder is None or not error.where.startswith(str(folder)):
+            raise
+        raise StorageError(error.what, where=str(out), todo="nothing was left there") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(
