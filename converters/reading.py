@@ -25,6 +25,7 @@ from edgekit.runtime.base import Tensor
 IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp"}
 VIDEOS = {".avi", ".mkv", ".mov", ".mp4"}
 MAX_FRAMES = 300
+_SKIPPED = 50
 _RESERVED = {"images", "labels", "fingerprints"}
 
 
@@ -223,15 +224,23 @@ class _Frames:
 
     def __init__(self, path: Path, capture: Any, positions: tuple[int, ...]) -> None:  # noqa: ANN401 (OpenCV)
         self._path, self._capture, self._positions = path, capture, positions
+        self._next = 0
 
     def __len__(self) -> int:
         return len(self._positions)
 
     def __getitem__(self, index: int, /) -> Tensor:
-        self._capture.set(need("cv2").CAP_PROP_POS_FRAMES, self._positions[index])
-        there, pixels = self._capture.read()
+        wanted = self._positions[index]
+        ahead = wanted - self._next
+        if not 0 <= ahead < _SKIPPED:
+            # Seeking decodes from the last whole picture on: only for long ways, or back.
+            self._capture.set(need("cv2").CAP_PROP_POS_FRAMES, wanted)
+            ahead = 0
+        there = all(self._capture.grab() for _ in range(ahead + 1))
+        there, pixels = self._capture.retrieve() if there else (False, None)
+        self._next = wanted + 1 if there else -1
         if not there:
-            raise DataError(f"frame {self._positions[index]} is damaged", where=str(self._path))
+            raise DataError(f"frame {wanted} is damaged", where=str(self._path))
         return np.ascontiguousarray(pixels[..., ::-1])
 
 

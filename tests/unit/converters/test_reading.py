@@ -84,6 +84,15 @@ def test_frames_of_a_video_are_taken_evenly(test_data: Path):
     assert not np.array_equal(samples.images[0], samples.images[200])
 
 
+def test_a_frame_is_the_same_whatever_was_read_before(test_data: Path):
+    video = test_data / "intel_videos" / "car-detection.mp4"
+    forward = read_samples(video).images
+    there = [forward[index].copy() for index in range(20)]
+    other = read_samples(video).images
+    for index in (19, 3, 4, 11):
+        np.testing.assert_array_equal(other[index], there[index])
+
+
 def test_a_file_that_is_no_video_is_refused(tmp_path: Path):
     (tmp_path / "v.mp4").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"v\.mp4: is no video"):
