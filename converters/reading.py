@@ -238,8 +238,9 @@ class _Frames:
             ahead = 0
         there = all(self._capture.grab() for _ in range(ahead + 1))
         there, pixels = self._capture.retrieve() if there else (False, None)
-        self._next = wanted + 1 if there else -1
-        if not there:
+        self._next = wanted + 1
+        if not there or pixels is None:
+            self._next = -1
             raise DataError(f"frame {wanted} is damaged", where=str(self._path))
         return np.ascontiguousarray(pixels[..., ::-1])
 
