@@ -1,22 +1,38 @@
-"""A connection whose request line and headers do not come in time, or never end, is closed.
+"""One connection: impatient with slow heads, and quick with polls that are known by heart.
 
 uvicorn bounds the time between requests, not that within one: a caller that sends a byte a minute
 would keep a connection for ever. Bodies have their own limits where they are read.
+
+A poll whose answer is ready is answered as soon as its head is here. The task and the messages that
+ASGI needs for a request cost more than everything else about it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from typing import Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_S = 10.0
 HEAD_BYTES = 64 << 10
+_KNOWN = b"content-type: application/json\r\ncontent-length: "
+
+
+class _AtOnce(Protocol):
+    """What an application may offer beside ASGI; see `fleet_server.api.poll.PollApp.at_once`."""
+
+    def __call__(
+        self, url: bytes, headers: Iterable[tuple[bytes, bytes]], *, scheme: str, peer: str
+    ) -> bytes | None: ...
 
 
 class PatientProtocol(HttpToolsProtocol):
     """uvicorn's protocol, with an end to its patience. Costs a request nothing that comes whole."""
 
+    _at_once: _AtOnce | None = None
+    _is_answered = False
     _head_is_open = True
     _head_bytes = 0
     _closing: asyncio.TimerHandle | None = None
@@ -24,6 +40,7 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        self._at_once = getattr(self.app, "at_once", None)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -48,12 +65,50 @@ class PatientProtocol(HttpToolsProtocol):
         """A request begins."""
         self._head_is_open = True
         self._head_bytes = 0
+        self._is_answered = False
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Its headers are here."""
         self._head_is_open = False
-        super().on_headers_complete()
+        body = self._known_answer()
+        if body is None:
+            super().on_headers_complete()
+            return
+        self._is_answered = True
+        head = [b"HTTP/1.1 200 OK\r\n"]
+        for name, value in self.server_state.default_headers:
+            head += (name, b": ", value, b"\r\n")
+        head += (_KNOWN, b"%d\r\n\r\n" % len(body), body)
+        self.transport.write(b"".join(head))
+        self.on_response_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body; one of an answered request is dropped."""
+        if not self._is_answered:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request is whole."""
+        if not self._is_answered:
+            super().on_message_complete()
+
+    def _known_answer(self) -> bytes | None:
+        """Return what can be sent at once: nothing before it waits, and the caller reads."""
+        if (
+            self._at_once is None
+            or self.parser.get_method() != b"GET"
+            or not getattr(self.cycle, "response_complete", True)
+            or self.flow.write_paused
+            or self.expect_100_continue
+            or self.transport.is_closing()
+            or not self.parser.should_keep_alive()
+            or self.parser.should_upgrade()
+            or self.parser.get_http_version() != "1.1"
+        ):
+            return None
+        peer = self.client[0] if self.client else ""
+        return self._at_once(self.url, self.headers, scheme=self.scheme or "http", peer=peer)
 
     def _wait(self) -> None:
         self._closing = self.loop.call_later(HEAD_S, self._close)

@@ -1,7 +1,8 @@
 """The hot path: polls are answered before FastAPI sees them.
 
-A raw ASGI application around the ordinary one. An answer that nothing has changed since is sent
-from the board; every other poll asks the check-in service in a thread.
+An answer that nothing has changed since is sent from the board, by the connection itself
+(`fleet_server.api.patience`); every other poll comes to a raw ASGI application around the ordinary
+one, which asks the check-in service in a thread.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from fleet_server.api.context import CONTROLLER
 from fleet_server.api.ddi_bodies import controller_base
 from fleet_server.api.metrics import Metrics
 from fleet_server.api.problems import RETRY_AFTER_S
-from fleet_server.api.proxy import ProxyRule, strip_root
+from fleet_server.api.proxy import Headers, ProxyRule, strip_root
 from fleet_server.services.bag import Services
 from fleet_server.services.config import Settings
 from fleet_server.services.credentials import Credentials, Scheme, authenticate, seat_digest
@@ -41,6 +42,8 @@ _SCHEMES = {
     b"TargetToken": Scheme.DEVICE,
     b"GatewayToken": Scheme.GATEWAY,
 }
+_PREFIX = CONTROLLER.encode()
+_NO_PLAIN_NAME = frozenset(b"/%?#")
 _JSON = (b"content-type", b"application/json")
 _EMPTY = [(b"content-length", b"0")]
 _LATER = [*_EMPTY, (b"retry-after", b"%d" % RETRY_AFTER_S)]
@@ -67,6 +70,23 @@ class PollApp:
         self._proxy = ProxyRule.of(settings)
         self._clock = clock
 
+    def at_once(self, url: bytes, headers: Headers, *, scheme: str, peer: str) -> bytes | None:
+        """Return the body of a poll's answer if it is known by heart; None for all other requests.
+
+        Args:
+            url: Of a GET request, as sent.
+            headers: Names in lower case, and values.
+            scheme: "http" or "https".
+            peer: Address of the caller.
+        """
+        if not url.startswith(_PREFIX) or self._proxy.root_path or self._board.is_stale:
+            return None
+        name = url[len(_PREFIX) :]
+        if not name.isascii() or not _NO_PLAIN_NAME.isdisjoint(name):
+            return None
+        device_id = name.decode("ascii")
+        return self._by_heart(device_id, *self._shown(headers, scheme, device_id, peer))
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's request."""
         if scope["type"] == "http" and self._proxy.root_path:
@@ -83,47 +103,55 @@ class PollApp:
 
     async def _answer(self, device_id: str, scope: Scope, send: Send) -> None:
         peer = scope["client"][0] if scope["client"] else ""
-        shown, asked = self._shown(scope, device_id, peer)
+        shown, asked = self._shown(scope["headers"], scope["scheme"], device_id, peer)
         if self._board.is_stale:
             try:
                 await run_in_threadpool(self._board.refresh)
             except StorageError:
                 await _send(send, 503, b"")
                 return
-        seat = self._board.find(device_id)
-        if (
-            seat is not None
-            and seat.asked == asked
-            and hmac.compare_digest(seat.token, seat_digest(shown))
-        ):
-            self._board.mark_seen(device_id, self._clock())
-            self._metrics.polls.add(1, "memory")
-            await _send(send, 200, seat.body)
+        known = self._by_heart(device_id, shown, asked)
+        if known is not None:
+            await _send(send, 200, known)
             return
         base = self._proxy.base_url(scope["headers"], scope["scheme"], peer)
         status, body = await run_in_threadpool(self._ask, device_id, shown, asked, base)
         self._metrics.polls.add(1, "database" if status == 200 else "refusal")
         await _send(send, status, body)
 
+    def _by_heart(
+        self, device_id: str, shown: Credentials, asked: tuple[bytes, ...]
+    ) -> bytes | None:
+        seat = self._board.find(device_id)
+        if (
+            seat is None
+            or seat.asked != asked
+            or not hmac.compare_digest(seat.token, seat_digest(shown))
+        ):
+            return None
+        self._board.mark_seen(device_id, self._clock())
+        self._metrics.polls.add(1, "memory")
+        return seat.body
+
     def _shown(
-        self, scope: Scope, device_id: str, peer: str
+        self, headers: Headers, scheme: str, device_id: str, peer: str
     ) -> tuple[Credentials, tuple[bytes, ...]]:
         """Return who the caller says it is, and all else that an answer depends on, as sent."""
-        authorization, asked = b"", [scope["scheme"].encode()]
-        for header in scope["headers"]:
+        authorization, asked = b"", [scheme.encode()]
+        for header in headers:
             name, value = header
             if name in _RELEVANT:
                 asked += header
             elif name == b"authorization":
                 authorization = value
         word, _, token = authorization.partition(b" ")
-        scheme = _SCHEMES.get(word)
-        if scheme is None:
-            token, scheme = b"", Scheme.DEVICE
-            if self._proxy.vouches(scope["headers"], peer, device_id):
-                scheme = Scheme.PROXY
-        asked += (b":by", scheme.encode(), b":from", b"proxy" if self._proxy.trusts(peer) else b"")
-        return Credentials(scheme=scheme, token=token.decode("latin-1")), tuple(asked)
+        how = _SCHEMES.get(word)
+        if how is None:
+            token, how = b"", Scheme.DEVICE
+            if self._proxy.vouches(headers, peer, device_id):
+                how = Scheme.PROXY
+        asked += (b":by", how.encode(), b":from", b"proxy" if self._proxy.trusts(peer) else b"")
+        return Credentials(scheme=how, token=token.decode("latin-1")), tuple(asked)
 
     def _ask(
         self, device_id: str, shown: Credentials, asked: tuple[bytes, ...], base: str

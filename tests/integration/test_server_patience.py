@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from fleet_server.api.patience import HEAD_BYTES, HEAD_S
-from tests.integration.server_fleet import Server
+from tests.integration.server_fleet import Engineer, Server, SimulatedDevice
 
 pytestmark = pytest.mark.integration
 
@@ -63,3 +63,79 @@ def test_a_connection_serves_many_requests_one_after_another(server: Server) -> 
             while b'{"status":"ok"}' not in answer:
                 answer += link.recv(65536)
             assert answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.fixture(scope="module")
+def device(server: Server, tmp_path_factory: pytest.TempPathFactory) -> SimulatedDevice:
+    """A device whose answer the server knows by heart."""
+    Engineer.create(server, tmp_path_factory.mktemp("engineer"))
+    device = SimulatedDevice.enrol(server, "d1")
+    for _ in range(2):
+        device.ask("GET")
+    return device
+
+
+def heads(link: socket.socket, count: int) -> list[bytes]:
+    """Read so many answers; returns their status lines and bodies."""
+    found: list[bytes] = []
+    buffer = b""
+    while len(found) < count:
+        head, there, rest = buffer.partition(b"\r\n\r\n")
+        lengths = [
+            int(line.partition(b":")[2])
+            for line in head.lower().split(b"\r\n")
+            if line.startswith(b"content-length:")
+        ]
+        if there and len(rest) >= sum(lengths):
+            found.append(head.partition(b"\r\n")[0] + b" " + rest[: sum(lengths)])
+            buffer = rest[sum(lengths) :]
+            continue
+        got = link.recv(65536)
+        if not got:
+            break
+        buffer += got
+    return found
+
+
+def test_polls_and_other_requests_sent_at_once_are_answered_in_order(
+    server: Server, device: SimulatedDevice
+) -> None:
+    poll = f"GET {device.path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nAuthorization: "
+    good = f"{poll}TargetToken {device.token}\r\n".encode()
+    bad = f"{poll}TargetToken x\r\n\r\n".encode()
+    other = b"GET /api/v1/alive HTTP/1.1\r\nHost: x\r\n\r\n"
+    with_body = good + b"Content-Length: 3\r\n\r\nabc"
+    sent = [good + b"\r\n", other, with_body, bad, good + b"\r\n", other]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as link:
+        link.sendall(b"".join(sent))
+        answers = heads(link, len(sent))
+    words = [answer.split(b" ", 3)[1] for answer in answers]
+    assert words == [b"200", b"200", b"200", b"401", b"200", b"200"]
+    assert [b"_links" in answer for answer in answers] == [True, False, True, False, True, False]
+    assert [b'"ok"' in answer for answer in answers] == [False, True, False, False, False, True]
+
+
+@pytest.mark.parametrize("ending", [b" HTTP/1.0\r\n", b" HTTP/1.1\r\nConnection: close\r\n"])
+def test_a_poll_that_closes_its_connection_is_answered(
+    server: Server, device: SimulatedDevice, ending: bytes
+) -> None:
+    head = f"Host: 127.0.0.1:{server.port}\r\nAuthorization: TargetToken {device.token}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as link:
+        link.sendall(b"GET " + device.path.encode() + ending + head.encode())
+        answer = b""
+        while got := link.recv(65536):
+            answer += got
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"_links" in answer
+
+
+def test_who_sends_polls_and_reads_nothing_is_not_answered_without_end(
+    server: Server, device: SimulatedDevice
+) -> None:
+    poll = f"GET {device.path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nAuthorization: "
+    request = f"{poll}TargetToken {device.token}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as link:
+        link.settimeout(3)
+        with pytest.raises((TimeoutError, ConnectionError)):
+            link.sendall(request * (256 << 10))  # more than sockets hold on their way
+        assert server.ask("GET", "/api/v1/health").status == 200
