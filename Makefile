@@ -44,10 +44,12 @@ bench: setup     ## the short form of every benchmark; writes docs/benchmarks.md
 
 NNCF     := .venv-peers-nncf
 GOOSEBIT := .venv-peers-goosebit
+MLSERVER := .venv-peers-mlserver
 
-bench-peers: setup $(NNCF) $(GOOSEBIT)  ## benchmarks with peers, each in an environment of its own
+bench-peers: setup $(NNCF) $(GOOSEBIT) $(MLSERVER)  ## benchmarks with peers, each in an environment of its own
 	EDGEKIT_NNCF=$(NNCF)/bin/python EDGEKIT_GOOSEBIT=$(GOOSEBIT)/bin/python \
-		$(BIN)/python -m benchmarks conversion_peers polls
+		EDGEKIT_MLSERVER=$(MLSERVER)/bin/python \
+		$(BIN)/python -m benchmarks agent_http_peers conversion_peers polls
 	$(BIN)/python -m benchmarks.page > docs/benchmarks.md
 
 $(NNCF):
@@ -57,6 +59,10 @@ $(NNCF):
 $(GOOSEBIT):
 	$(PYTHON) -m venv $@
 	$@/bin/pip install --quiet --disable-pip-version-check gooseBit==0.2.12 aerich || { rm -rf $@; exit 1; }
+
+$(MLSERVER):
+	$(PYTHON) -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check mlserver==1.7.1 onnxruntime==1.31.1 || { rm -rf $@; exit 1; }
 
 clean:           ## remove what the recipes made
 	rm -rf $(VENV) .venv-* demo-run build *.egg-info

@@ -34,3 +34,21 @@ def test_large_logits_do_not_overflow() -> None:
 )
 def test_other_shapes_have_no_class(shape: tuple[int, ...], labels: tuple[str, ...]) -> None:
     assert classify(np.zeros(shape, np.float32), labels) is None
+
+
+def test_logits_that_could_be_a_probability_are_told_by_their_sum_and_sign() -> None:
+    for row in ([0.5, 0.4], [0.9, -0.1, 0.2]):
+        top = classify(np.array(row, np.float32), ())
+        away = np.exp(np.array(row) - max(row))
+        assert top is not None
+        assert top.confidence == pytest.approx(1 / away.sum())
+
+
+@pytest.mark.parametrize("classes", [2, 32, 33, 1000])
+def test_few_and_many_classes_are_softmax_alike(classes: int) -> None:
+    row = np.random.default_rng(classes).normal(2, 3, classes).astype(np.float32)
+    whole = np.exp(row.astype(np.float64) - row.max())
+    top = classify(row, ())
+    assert top is not None
+    assert top.label == str(row.argmax())
+    assert top.confidence == pytest.approx(whole.max() / whole.sum(), abs=1e-9)
