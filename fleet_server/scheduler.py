@@ -14,11 +14,13 @@ from datetime import datetime, timedelta
 
 from edgekit.errors import EdgeKitError
 from fleet_server.services.bag import Services
+from fleet_server.services.benchmarks import LATENCY
 from fleet_server.services.turn import Turn
 
 logger = logging.getLogger(__name__)
 
 _HOUSEKEEPING = timedelta(minutes=10)
+_WATCH_TICKS = 15
 _KEPT_CHANGES = 100_000
 _KEPT_ANSWERS = timedelta(days=1)
 
@@ -35,15 +37,25 @@ class Scheduler:
         self._tick_s = tick_s
         self._clock = clock
         self._kept_house_at: datetime | None = None
+        self._watched_at: datetime | None = None
 
     async def run(self) -> None:
-        """Tick for ever; gives the turn back when it is cancelled."""
+        """Tick for ever, and call webhooks beside; gives the turn back when it is cancelled."""
         try:
-            while True:
-                await asyncio.to_thread(self.tick)
-                await asyncio.sleep(self._tick_s)
+            await asyncio.gather(self._repeat(self.tick), self._repeat(self.tell))
         finally:
             self._turn.release()
+
+    async def _repeat(self, work: Callable[[], None]) -> None:
+        while True:
+            await asyncio.to_thread(work)
+            await asyncio.sleep(self._tick_s)
+
+    def tell(self) -> None:
+        """Call webhooks if it is this process's turn; a receiver that is slow delays no rollout."""
+        if self._leads:
+            now = self._clock()
+            self._attempt("webhooks", lambda: self._services.webhooks.deliver(now=now))
 
     def tick(self) -> None:
         """Do one round if it is this process's turn; logs what fails and never raises."""
@@ -52,16 +64,17 @@ class Scheduler:
             return
         now = self._clock()
         self._attempt("rollouts", lambda: self._services.rollouts.tick(now=now))
-        self._attempt("webhooks", lambda: self._services.webhooks.deliver(now=now))
-        if (
-            self._kept_house_at is None
-            or not timedelta() <= now - self._kept_house_at < _HOUSEKEEPING
-        ):
+        if _is_due(self._watched_at, now, timedelta(seconds=_WATCH_TICKS * self._tick_s)):
+            self._watched_at = now
+            self._attempt("alarms", lambda: self._watch(now))
+        if _is_due(self._kept_house_at, now, _HOUSEKEEPING):
             self._kept_house_at = now
             self._attempt("metadata", lambda: self._services.trust.renew(now=now))
             self._attempt("changes", self._forget_changes)
             self._attempt("windows", lambda: self._forget_windows(now))
             self._attempt("answers", lambda: self._forget_answers(now))
+            self._attempt("events", lambda: self._services.events.forget(now=now))
+            self._attempt("calls", lambda: self._services.webhooks.forget(now=now))
 
     @property
     def leads(self) -> bool:
@@ -73,6 +86,10 @@ class Scheduler:
         self._leads = self._turn.mine()
         if self._leads != before:
             logger.info("scheduler", extra={"fields": {"leads": self._leads}})
+
+    def _watch(self, now: datetime) -> None:
+        alarms = self._services.benchmarks.field_alarms(now=now)
+        self._services.events.watch(LATENCY, alarms, now=now)
 
     def _forget_changes(self) -> None:
         with self._services.database.write() as tables:
@@ -93,3 +110,8 @@ class Scheduler:
             logger.error("round failed", extra={"fields": {"what": what, "error": str(error)}})  # noqa: TRY400 (one clear line)
         except Exception:
             logger.exception("round failed: a bug", extra={"fields": {"what": what}})
+
+
+def _is_due(last: datetime | None, now: datetime, every: timedelta) -> bool:
+    """Whether it is time again; also after a clock that stepped back."""
+    return last is None or not timedelta() <= now - last < every

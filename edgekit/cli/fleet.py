@@ -1,4 +1,4 @@
-"""edgekit fleet: what concerns every device at once, and who is told."""
+"""edgekit fleet: what concerns every device at once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,25 @@ from typing import Annotated
 
 import typer
 
+from edgekit.cli import fleet_events
 from edgekit.cli.options import AsJson, Server, TokenFile, connect
-from edgekit.cli.output import print_json, print_table, say, when
+from edgekit.cli.output import print_json, say, when
 from edgekit.client.device_wire import FreezeView
+from edgekit.client.wire_events import FleetStatus
 
-app = typer.Typer(help="Stop every offer at once; let gateways speak for their devices.")
+app = typer.Typer(
+    help="Stop every offer at once; say what happened and who is told; gateways for their devices."
+)
+for _command in (
+    fleet_events.events,
+    fleet_events.alarms,
+    fleet_events.webhooks,
+    fleet_events.add_webhook,
+    fleet_events.webhook_calls,
+    fleet_events.call_webhook,
+    fleet_events.drop_webhook,
+):
+    app.command()(_command)
 Gateway = Annotated[str, typer.Argument(help="Name of the gateway.")]
 
 
@@ -35,9 +49,15 @@ def unfreeze(server: Server = "", token_file: TokenFile = None, as_json: AsJson 
 
 @app.command()
 def status(server: Server = "", token_file: TokenFile = None, as_json: AsJson = False) -> None:
-    """Say whether every offer is stopped."""
+    """Say whether every offer is stopped, and which alarms are not over."""
     with connect(server, token_file) as client:
-        _print(client.frozen(), as_json=as_json)
+        frozen, alarms = client.frozen(), client.alarms()
+    if as_json:
+        return print_json(FleetStatus(freeze=frozen, alarms=tuple(alarms)))
+    _print(frozen, as_json=False)
+    for alarm in alarms:
+        say(f"alarm since {when(alarm.since)}: {alarm.text}")
+    return None
 
 
 @app.command("add-gateway")
@@ -64,41 +84,3 @@ def _print(view: FreezeView, *, as_json: bool) -> None:
     reason = f": {view.reason}" if view.reason else ""
     since = f" since {when(view.at)} by {view.by}{reason}" if view.frozen else ""
     return say(f"{'frozen' if view.frozen else 'not frozen'}{since}")
-
-
-@app.command("add-webhook")
-def add_webhook(
-    url: Annotated[str, typer.Argument(help="Address that is called for every event.")],
-    server: Server = "",
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Have everything that happens to rollouts sent to an address; prints the signing secret."""
-    with connect(server, token_file) as client:
-        made = client.add_webhook(url)
-    return print_json(made) if as_json else say(f"{made.id} {made.secret}")
-
-
-@app.command()
-def webhooks(server: Server = "", token_file: TokenFile = None, as_json: AsJson = False) -> None:
-    """List webhooks and what is wrong with them."""
-    with connect(server, token_file) as client:
-        found = client.webhooks()
-    if as_json:
-        return print_json(found)
-    return print_table(
-        ("id", "address", "failures", "problem"),
-        ((w.id, w.url, w.failures, w.problem) for w in found),
-    )
-
-
-@app.command("drop-webhook")
-def drop_webhook(
-    webhook: Annotated[str, typer.Argument(help="Id of the webhook.")],
-    server: Server = "",
-    token_file: TokenFile = None,
-) -> None:
-    """Stop calling an address."""
-    with connect(server, token_file) as client:
-        client.drop_webhook(webhook)
-    say(f"{webhook}: is not called any more")

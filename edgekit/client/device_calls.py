@@ -14,11 +14,8 @@ from edgekit.client.device_wire import (
     GatewayToken,
     NewDevice,
     NewGateway,
-    NewWebhook,
     Pin,
     RanView,
-    WebhookSecret,
-    WebhookView,
 )
 from edgekit.client.wire import DeviceView
 
@@ -87,20 +84,6 @@ class DeviceCalls:
     def drop_gateway(self, name: str) -> None:
         """Make a gateway's tokens worthless."""
         path = f"{API}/gateways/{quote(name, safe='')}"
-        self._connection.ask(dict[str, str], "DELETE", path)
-
-    def add_webhook(self, url: str) -> WebhookSecret:
-        """Register an address that is told what happens to rollouts; its secret comes once."""
-        body = NewWebhook(url=url)
-        return self._connection.ask(WebhookSecret, "POST", f"{API}/webhooks", body=body)
-
-    def webhooks(self) -> list[WebhookView]:
-        """Return every webhook."""
-        return self._connection.ask(list[WebhookView], "GET", f"{API}/webhooks")
-
-    def drop_webhook(self, webhook: str) -> None:
-        """Forget a webhook."""
-        path = f"{API}/webhooks/{quote(webhook, safe='')}"
         self._connection.ask(dict[str, str], "DELETE", path)
 
     def freeze(self, reason: str = "") -> FreezeView:

@@ -96,33 +96,3 @@ class FreezeView:
     by: str = ""
     at: str | None = None
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewWebhook:
-    """POST /webhooks: an address that is told everything that happens to rollouts."""
-
-    url: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookSecret:
-    """A webhook's secret, shown once; it signs every call."""
-
-    id: str
-    secret: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookView:
-    """GET /webhooks.
-
-    Attributes:
-        failures: Failed calls in a row.
-        problem: Why the last one failed; empty when it did not.
-    """
-
-    id: str
-    url: str
-    failures: int = 0
-    problem: str = ""

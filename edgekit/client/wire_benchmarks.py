@@ -59,6 +59,7 @@ class FieldAlarmView:
     """GET /benchmarks/alarms: a device whose telemetry left the interval of its benchmark.
 
     Attributes:
+        digest: SHA-256 of the bundle.
         benchmark: Number of the job.
         p90_ms: In the field, over the last hour.
         low_ms: Lowest value that would have been fine.
@@ -69,6 +70,7 @@ class FieldAlarmView:
     model: str
     version: str
     variant: str
+    digest: str
     benchmark: int
     p90_ms: float
     low_ms: float

@@ -223,5 +223,5 @@ def _store(context: Context, device_id: str, body: bytes) -> object:
     received_at = context.clock()
     batch = codec.decode(body, TelemetryBatch, where="telemetry")
     if context.services.admission.is_new_boot(device_id, batch.boot_id):
-        context.services.admission.watch_boot(device_id, batch.boot_id)
+        context.services.admission.watch_boot(device_id, batch.boot_id, now=received_at)
     return context.services.telemetry.store(device_id, batch, received_at=received_at)

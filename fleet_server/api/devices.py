@@ -16,11 +16,8 @@ from edgekit.client.device_wire import (
     GatewayToken,
     NewDevice,
     NewGateway,
-    NewWebhook,
     Pin,
     RanView,
-    WebhookSecret,
-    WebhookView,
 )
 from edgekit.client.wire import DeviceView
 from edgekit.errors import FormatError, UsageError
@@ -38,10 +35,9 @@ def make_router(context: Context) -> APIRouter:
 
 
 def make_fleet_router(context: Context) -> APIRouter:
-    """Return what concerns the fleet as a whole: gateways, webhooks, the freeze."""
+    """Return what concerns the fleet as a whole: gateways, the freeze."""
     router = APIRouter(prefix=PREFIX, dependencies=[Depends(context.admin)])
     admission, freeze = context.services.admission, context.services.freeze
-    webhooks = context.services.webhooks
 
     @router.post("/gateways")
     def post_gateway(body: NewGateway) -> GatewayToken:
@@ -52,22 +48,6 @@ def make_fleet_router(context: Context) -> APIRouter:
     def delete_gateway(name: str) -> dict[str, str]:
         """Make a gateway's tokens worthless."""
         admission.drop_gateway(name)
-        return {}
-
-    @router.post("/webhooks")
-    def post_webhook(body: NewWebhook) -> WebhookSecret:
-        """Register an address that is told what happens to rollouts."""
-        return webhooks.add(body, now=context.clock())
-
-    @router.get("/webhooks")
-    def get_webhooks() -> list[WebhookView]:
-        """Return every webhook."""
-        return webhooks.all()
-
-    @router.delete("/webhooks/{webhook_id}")
-    def delete_webhook(webhook_id: str) -> dict[str, str]:
-        """Forget a webhook."""
-        webhooks.drop(webhook_id)
         return {}
 
     @router.get("/freeze")
@@ -88,9 +68,10 @@ def _add_admission(router: APIRouter, context: Context) -> None:
     admission, fleet = services.admission, services.fleet
 
     @router.post("")
-    def post_device(body: NewDevice) -> DeviceToken:
+    def post_device(request: Request, body: NewDevice) -> DeviceToken:
         """Make a device known that cannot enrol by itself."""
-        return admission.add(body.id, body.labels, now=context.clock())
+        by = context.admin(request)
+        return admission.add(body.id, body.labels, by=by, now=context.clock())
 
     @router.post("/{device_id}/rotate")
     def post_rotate(device_id: str) -> DeviceToken:
@@ -98,27 +79,30 @@ def _add_admission(router: APIRouter, context: Context) -> None:
         return admission.rotate(device_id)
 
     @router.post("/{device_id}/revoke")
-    def post_revoke(device_id: str, body: Because) -> DeviceView:
+    def post_revoke(request: Request, device_id: str, body: Because) -> DeviceView:
         """Make a device's token worthless."""
-        admission.revoke(device_id, body.reason)
+        by = context.admin(request)
+        admission.revoke(device_id, body.reason, by=by, now=context.clock())
         return fleet.view(device_id)
 
     @router.post("/{device_id}/reject")
-    def post_reject(device_id: str, body: Because) -> DeviceView:
+    def post_reject(request: Request, device_id: str, body: Because) -> DeviceView:
         """Keep a device out that waits."""
-        admission.revoke(device_id, body.reason or "was not accepted")
+        by, reason = context.admin(request), body.reason or "was not accepted"
+        admission.revoke(device_id, reason, by=by, now=context.clock())
         return fleet.view(device_id)
 
     @router.post("/{device_id}/quarantine")
-    def post_quarantine(device_id: str, body: Because) -> DeviceView:
+    def post_quarantine(request: Request, device_id: str, body: Because) -> DeviceView:
         """Offer a device nothing more."""
-        admission.quarantine(device_id, body.reason)
+        by = context.admin(request)
+        admission.quarantine(device_id, body.reason, by=by, now=context.clock())
         return fleet.view(device_id)
 
     @router.post("/{device_id}/accept")
-    def post_accept(device_id: str) -> DeviceView:
+    def post_accept(request: Request, device_id: str) -> DeviceView:
         """Let a device in that waits or is quarantined."""
-        admission.accept(device_id)
+        admission.accept(device_id, by=context.admin(request), now=context.clock())
         return fleet.view(device_id)
 
     @router.post("/{device_id}/confirm")
@@ -133,15 +117,17 @@ def _add_pins(router: APIRouter, context: Context) -> None:
     fleet, publish = context.services.fleet, context.services.publish
 
     @router.put("/{device_id}/pins/{model}")
-    def put_pin(device_id: str, model: str, body: Pin) -> DeviceView:
+    def put_pin(request: Request, device_id: str, model: str, body: Pin) -> DeviceView:
         """Install one release on one device, whatever rollouts say."""
         publish.get(model, body.version)
-        return fleet.pin(device_id, model, body.version)
+        by = context.admin(request)
+        return fleet.pin(device_id, model, body.version, by=by, now=context.clock())
 
     @router.delete("/{device_id}/pins/{model}")
-    def delete_pin(device_id: str, model: str) -> DeviceView:
+    def delete_pin(request: Request, device_id: str, model: str) -> DeviceView:
         """Let rollouts decide again."""
-        return fleet.pin(device_id, model, None)
+        by = context.admin(request)
+        return fleet.pin(device_id, model, None, by=by, now=context.clock())
 
 
 def _add_questions(router: APIRouter, context: Context) -> None:

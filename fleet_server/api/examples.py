@@ -9,6 +9,7 @@ from fastapi import FastAPI
 EXAMPLES: dict[str, dict[str, Any]] = {
     "AccountChange": {"role": "operator", "disabled": False},
     "Because": {"reason": "answers from two places at once"},
+    "CallAgain": {"after": 1200},
     "FreezeView": {"frozen": True, "reason": "stocktaking until Monday"},
     "Login": {"name": "ada", "password": "correct horse battery staple"},
     "NewAccount": {"name": "ci", "role": "publisher"},
@@ -26,7 +27,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         },
     },
     "NewToken": {"account": "ci", "role": "publisher", "life_s": 2592000, "note": "nightly"},
-    "NewWebhook": {"url": "https://example.org/edgekit"},
+    "NewWebhook": {"url": "https://example.org/edgekit", "kinds": ["alarm_raised"]},
     "Pin": {"version": "1.0.0"},
     "TrustMetadata": {"metadata": '{"signatures":[...],"signed":{"_type":"targets"}}'},
 }

@@ -87,7 +87,8 @@ class IntakeApp:
         else:
             batch = _decode(body, encoding)
         if self._services.admission.is_new_boot(device_id, batch.boot_id):
-            await run_in_threadpool(self._services.admission.watch_boot, device_id, batch.boot_id)
+            watch = self._services.admission.watch_boot
+            await run_in_threadpool(lambda: watch(device_id, batch.boot_id, now=received_at))
         records, receipt = self._services.telemetry.prepare(
             device_id, batch, received_at=received_at, load=self._gathering.load
         )

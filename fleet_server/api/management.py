@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 
 from edgekit.client.wire import (
     DeviceView,
@@ -102,8 +102,8 @@ def make_device_router(context: Context) -> APIRouter:
         return fleet.set_labels(device_id, body)
 
     @router.post("/devices/{device_id}/retry")
-    def post_retry(device_id: str) -> list[HistoryEntry]:
+    def post_retry(request: Request, device_id: str) -> list[HistoryEntry]:
         """Let a device be offered again what failed there."""
-        return fleet.retry(device_id)
+        return fleet.retry(device_id, by=context.admin(request), now=context.clock())
 
     return router

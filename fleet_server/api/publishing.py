@@ -24,9 +24,9 @@ def make_release_router(context: Context) -> APIRouter:
     publish = context.services.publish
 
     @router.post("")
-    def post_release(body: NewRelease) -> ReleaseView:
+    def post_release(request: Request, body: NewRelease) -> ReleaseView:
         """Publish a release whose bundles are here already."""
-        release = publish.publish(body, now=context.clock())
+        release = publish.publish(body, by=context.admin(request), now=context.clock())
         context.services.deltas.released(release, publish.all())
         return release_view(release)
 
@@ -41,15 +41,17 @@ def make_release_router(context: Context) -> APIRouter:
         return release_view(publish.get(model, version))
 
     @router.post("/{model}/{version}/withdraw")
-    def post_withdraw(model: str, version: str) -> ReleaseView:
+    def post_withdraw(request: Request, model: str, version: str) -> ReleaseView:
         """Stop offering a release; devices that run it keep it."""
-        return release_view(publish.withdraw(model, version))
+        by = context.admin(request)
+        return release_view(publish.withdraw(model, version, by=by, now=context.clock()))
 
     @router.post("/{model}/{version}/revoke")
-    def post_revoke(model: str, version: str, body: TrustMetadata) -> ReleaseView:
+    def post_revoke(request: Request, model: str, version: str, body: TrustMetadata) -> ReleaseView:
         """Unlist a release; devices that run it get another one at their next contact."""
         wanted = NewRelease(model=model, version=version, targets=body.metadata)
-        return release_view(publish.revoke(wanted, now=context.clock()))
+        by = context.admin(request)
+        return release_view(publish.revoke(wanted, by=by, now=context.clock()))
 
     return router
 
@@ -65,9 +67,9 @@ def make_garbage_router(context: Context) -> APIRouter:
         return garbage.find(now=context.clock())
 
     @router.post("")
-    def post_garbage() -> GarbageView:
+    def post_garbage(request: Request) -> GarbageView:
         """Take them away; what a device runs or may return to stays."""
-        return garbage.collect(now=context.clock())
+        return garbage.collect(by=context.admin(request), now=context.clock())
 
     return router
 

@@ -13,9 +13,11 @@ from datetime import datetime
 
 from edgekit.client.device_wire import DeviceToken, GatewayToken
 from edgekit.errors import ConflictError, UsageError
+from fleet_server.domain.events import EventKind
 from fleet_server.services.access import digest_of, new_token
 from fleet_server.services.enrolment import DEVICE_ID
 from fleet_server.services.errors import NotFoundError
+from fleet_server.services.event_records import EventRecord
 from fleet_server.services.ports import Database, Tables
 from fleet_server.services.records import DeviceRecord, DeviceState
 from fleet_server.services.selectors import check_labels
@@ -35,7 +37,9 @@ class AdmissionService:
         self._database = database
         self._last_boot: dict[str, str] = {}
 
-    def add(self, device_id: str, labels: Mapping[str, str], *, now: datetime) -> DeviceToken:
+    def add(
+        self, device_id: str, labels: Mapping[str, str], *, by: str, now: datetime
+    ) -> DeviceToken:
         """Make a device known that cannot enrol by itself; its token is shown once.
 
         Raises:
@@ -59,6 +63,9 @@ class AdmissionService:
                 )
             )
             tables.changes.record(device_id)
+            text = f"{device_id} is known by {by}."
+            event = _event(device_id, EventKind.DEVICE_ENROLLED, text, by=by, now=now)
+            tables.events.tell(event)
         return DeviceToken(device_id=device_id, token=token)
 
     def rotate(self, device_id: str) -> DeviceToken:
@@ -75,22 +82,29 @@ class AdmissionService:
                 raise ConflictError("is revoked", where=device_id, todo="let it enrol again")
             return replace(device, next_token_sha256=digest_of(token))
 
-        self._change(device_id, change, what="device token offered")
+        self._change(device_id, change)
+        logger.info("device token offered", extra={"fields": {"device": device_id}})
         return DeviceToken(device_id=device_id, token=token)
 
-    def revoke(self, device_id: str, reason: str) -> None:
+    def revoke(self, device_id: str, reason: str, *, by: str, now: datetime) -> None:
         """Make a device's token worthless; its history stays."""
+        text = f"{device_id} is revoked by {by}{_because(reason)}"
         self._change(
             device_id,
             lambda d: replace(d, state=DeviceState.REVOKED, next_token_sha256="", alarm=reason),
-            what="device revoked",
+            _event(device_id, EventKind.DEVICE_REVOKED, text, by=by, now=now, reason=reason),
         )
 
-    def quarantine(self, device_id: str, reason: str) -> None:
+    def quarantine(self, device_id: str, reason: str, *, by: str, now: datetime) -> None:
         """Offer a device nothing more, and count it as no evidence; it may still report."""
-        self._change(device_id, lambda d: _quarantined(d, reason), what="device quarantined")
+        text = f"{device_id} is quarantined by {by}{_because(reason)}"
+        self._change(
+            device_id,
+            lambda d: _quarantined(d, reason),
+            _event(device_id, EventKind.DEVICE_QUARANTINED, text, by=by, now=now, reason=reason),
+        )
 
-    def accept(self, device_id: str) -> None:
+    def accept(self, device_id: str, *, by: str, now: datetime) -> None:
         """Let in a device that waits, or out one that is quarantined.
 
         Raises:
@@ -102,14 +116,16 @@ class AdmissionService:
                 raise ConflictError("is revoked", where=device_id, todo="let it enrol again")
             return replace(device, state=DeviceState.ACTIVE, alarm="", boots=())
 
-        self._change(device_id, change, what="device accepted")
+        text = f"{device_id} is accepted by {by}."
+        event = _event(device_id, EventKind.DEVICE_ACCEPTED, text, by=by, now=now)
+        self._change(device_id, change, event)
         self._last_boot.pop(device_id, None)
 
     def is_new_boot(self, device_id: str, boot_id: str) -> bool:
         """Say, from memory alone, whether a boot is worth `watch_boot`."""
         return bool(boot_id) and self._last_boot.get(device_id) != boot_id[:_MAX_BOOT_CHARS]
 
-    def watch_boot(self, device_id: str, boot_id: str) -> None:
+    def watch_boot(self, device_id: str, boot_id: str, *, now: datetime) -> None:
         """Notice two machines with one identity: a machine never returns to an earlier boot."""
         boot_id = boot_id[:_MAX_BOOT_CHARS]
         with self._database.write() as tables:
@@ -118,6 +134,9 @@ class AdmissionService:
             if not boots or boots[-1] != boot_id:
                 if boot_id in boots and device.state is DeviceState.ACTIVE:
                     tables.devices.put(_quarantined(device, CLONED))
+                    text = f"{device_id} is quarantined: {CLONED}."
+                    event = _event(device_id, EventKind.DEVICE_CLONED, text, by="", now=now)
+                    tables.events.tell(event)
                     fields = {"device": device_id, "alarm": CLONED}
                     logger.warning("device needs attention", extra={"fields": fields})
                 else:
@@ -146,11 +165,27 @@ class AdmissionService:
                 raise NotFoundError("there is no such gateway", where=name)
             tables.changes.record(None)
 
-    def _change(self, device_id: str, change: Change, *, what: str) -> None:
+    def _change(self, device_id: str, change: Change, event: EventRecord | None = None) -> None:
         with self._database.write() as tables:
-            tables.devices.put(change(_existing(tables, device_id)))
+            before = _existing(tables, device_id)
+            after = change(before)
+            tables.devices.put(after)
             tables.changes.record(device_id)
-        logger.info(what, extra={"fields": {"device": device_id}})
+            if event is not None and after.state is not before.state:
+                tables.events.tell(event)
+        if event is not None:
+            logger.info(event.kind, extra={"fields": {"device": device_id, "by": event.by}})
+
+
+def _event(
+    device_id: str, kind: EventKind, text: str, *, by: str, now: datetime, reason: str = ""
+) -> EventRecord:
+    body = {"reason": reason} if reason else {}
+    return EventRecord(at=now, kind=kind.value, text=text, device=device_id, by=by, body=body)
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else "."
 
 
 def _quarantined(device: DeviceRecord, reason: str) -> DeviceRecord:

@@ -12,6 +12,7 @@ from fleet_server.services.config import Settings
 from fleet_server.services.confirming import ConfirmationService, InstalledService
 from fleet_server.services.deltas import DeltaService
 from fleet_server.services.enrolment import EnrolmentService
+from fleet_server.services.events import EventService
 from fleet_server.services.feedback import FeedbackService
 from fleet_server.services.file_ports import Blobs, DeltaFiles
 from fleet_server.services.fleet import FleetService
@@ -41,6 +42,7 @@ class Services:
     admission: AdmissionService
     inspection: InspectionService
     freeze: FreezeService
+    events: EventService
     webhooks: WebhookService
     fleet: FleetService
     publish: PublishService
@@ -81,6 +83,7 @@ def make_services(
             database, plans, blobs, patience_s=times.patience.total_seconds()
         ),
         freeze=FreezeService(database),
+        events=EventService(database),
         webhooks=WebhookService(database, poster),
         fleet=FleetService(database, plans),
         publish=PublishService(database, trust, blobs),

@@ -15,9 +15,11 @@ from edgekit.bench.report import LatencyReport
 from edgekit.client.wire_benchmarks import BenchmarkView, FieldAlarmView, NewBenchmark
 from edgekit.errors import FormatError, UsageError
 from edgekit.jobs import BenchmarkAnswer, BenchmarkJob
+from fleet_server.domain.events import EventKind
 from fleet_server.domain.field_alarm import Expected, FieldAlarm, field_alarm
 from fleet_server.domain.selector import parse_selector
 from fleet_server.services.errors import NotFoundError
+from fleet_server.services.event_records import AlarmRecord, EventRecord
 from fleet_server.services.fleet_plan import PlanCache
 from fleet_server.services.ports import Database, Tables
 from fleet_server.services.records import (
@@ -35,6 +37,8 @@ MAX_SECS = 3600.0
 DETAIL_CHARS = 500
 ALARM_WINDOW = timedelta(hours=1)
 ALARM_MARGIN = 0.25
+LATENCY = "latency"
+"""Kind of the alarms that are raised here."""
 _P90 = 0.9
 
 
@@ -107,6 +111,7 @@ class BenchmarkService:
             )
             tables.benchmarks.put(ended)
             tables.changes.record(device_id)
+            tables.events.tell(_answered(ended, now=now))
         fields = {"job": number, "device": device_id, "state": ended.state, "reason": ended.reason}
         logger.info("benchmark answered", extra={"fields": fields})
 
@@ -137,6 +142,10 @@ class BenchmarkService:
                 latest.setdefault((record.device_id, record.job.digest), record)
             found = [(r, _alarm(tables, r, now=now)) for r in latest.values()]
         return [_alarm_view(record, alarm) for record, alarm in found if alarm is not None]
+
+    def field_alarms(self, *, now: datetime) -> list[AlarmRecord]:
+        """Return the same as alarms that can be kept."""
+        return [_field_alarm(view, now=now) for view in self.alarms(now=now)]
 
     def _fits(
         self, tables: Tables, release: ReleaseRecord, variant: VariantRecord, device: DeviceRecord
@@ -210,6 +219,20 @@ def _report(answer: BenchmarkAnswer) -> LatencyReport | None:
     return replace(report, samples=None)
 
 
+def _answered(record: BenchmarkRecord, *, now: datetime) -> EventRecord:
+    did = "did not measure" if record.report is None else "measured"
+    why = f" ({record.reason})" if record.reason else ""
+    return EventRecord(
+        at=now,
+        kind=EventKind.BENCHMARK_ANSWERED.value,
+        text=f"{record.device_id} {did} {record.model} {record.version}{why}.",
+        device=record.device_id,
+        model=record.model,
+        version=record.version,
+        body={"benchmark": record.id, "state": record.state.value},
+    )
+
+
 def _view(record: BenchmarkRecord) -> BenchmarkView:
     return BenchmarkView(
         id=record.id,
@@ -252,8 +275,31 @@ def _alarm_view(record: BenchmarkRecord, alarm: FieldAlarm) -> FieldAlarmView:
         model=record.model,
         version=record.version,
         variant=record.variant,
+        digest=record.job.digest,
         benchmark=record.id,
         p90_ms=alarm.p90_ms,
         low_ms=alarm.low_ms,
         high_ms=alarm.high_ms,
+    )
+
+
+def _field_alarm(view: FieldAlarmView, *, now: datetime) -> AlarmRecord:
+    text = (
+        f"{view.model} {view.version} on {view.device}: the last hour's 90th percentile is"
+        f" {view.p90_ms:.4g} ms; its benchmark says {view.low_ms:.4g} to {view.high_ms:.4g} ms."
+    )
+    return AlarmRecord(
+        device=view.device,
+        digest=view.digest,
+        kind=LATENCY,
+        model=view.model,
+        version=view.version,
+        raised_at=now,
+        text=text,
+        body={
+            "benchmark": view.benchmark,
+            "p90_ms": view.p90_ms,
+            "low_ms": view.low_ms,
+            "high_ms": view.high_ms,
+        },
     )

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from fleet_server.domain.events import EventKind
 from fleet_server.services.access import digest_of, new_token
 from fleet_server.services.enrolment import DEVICE_ID
 from fleet_server.services.errors import UnknownCallerError
+from fleet_server.services.event_records import EventRecord
 from fleet_server.services.ports import Database
 from fleet_server.services.records import DeviceRecord, DeviceState
 
@@ -115,5 +117,8 @@ def _register(
         )
         tables.devices.put(made)
         tables.changes.record(device_id)
+        text = f"{device_id} is known by {by}."
+        kind = EventKind.DEVICE_ENROLLED.value
+        tables.events.tell(EventRecord(at=now, kind=kind, text=text, device=device_id))
     logger.info("device registered", extra={"fields": {"device": device_id, "by": by}})
     return made

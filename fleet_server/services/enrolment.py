@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 from edgekit.client.wire import EnrolmentToken, NewEnrolmentToken
 from edgekit.errors import ConflictError, UsageError
 from edgekit.protocol import TENANT, EnrolRequest, EnrolResponse
+from fleet_server.domain.events import EventKind
 from fleet_server.services.access import digest_of, new_token
 from fleet_server.services.attributes import check_attributes
 from fleet_server.services.errors import UnknownCallerError
+from fleet_server.services.event_records import EventRecord
 from fleet_server.services.ports import Database, Tables
 from fleet_server.services.records import DeviceRecord, DeviceState, EnrolmentRecord
 from fleet_server.services.selectors import check_labels
@@ -98,6 +100,7 @@ class EnrolmentService:
                 )
             )
             tables.changes.record(request.device_id)
+            tables.events.tell(_event(request.device_id, used, known, now=now))
         logger.info("device enrolled", extra={"fields": {"device": request.device_id}})
         return EnrolResponse(
             device_id=request.device_id, device_token=token, tenant=TENANT, root=root.decode()
@@ -111,6 +114,18 @@ class EnrolmentService:
                 todo="run: edgekit keys install",
             )
         return root
+
+
+def _event(
+    device_id: str, used: EnrolmentRecord, known: DeviceRecord | None, *, now: datetime
+) -> EventRecord:
+    if not used.accept:
+        kind, text = EventKind.DEVICE_WAITS, f"{device_id} waits to be accepted."
+    elif known is not None and known.last_seen_at is not None:
+        kind, text = EventKind.DEVICE_REPLACED, f"Other hardware is {device_id} now."
+    else:
+        kind, text = EventKind.DEVICE_ENROLLED, f"{device_id} is enrolled."
+    return EventRecord(at=now, kind=kind.value, text=text, device=device_id)
 
 
 def _use(tables: Tables, request: EnrolRequest, *, now: datetime) -> EnrolmentRecord:

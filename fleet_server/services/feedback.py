@@ -12,11 +12,14 @@ from datetime import datetime
 
 from edgekit.protocol import EdgeKitStatus, Execution, Feedback, Finished, Outcome, Reason
 from fleet_server.domain.deployment import (
+    FAILED_STATES,
     DeploymentEvent,
     DeploymentState,
     apply,
 )
+from fleet_server.domain.events import EventKind
 from fleet_server.services.errors import GoneError, NotFoundError, TooManyError
+from fleet_server.services.event_records import EventRecord
 from fleet_server.services.ports import Database, Tables
 from fleet_server.services.records import DeploymentRecord, FeedbackRecord
 
@@ -149,6 +152,8 @@ class FeedbackService:
             if state is not after.deployment.state:
                 tables.changes.record(device_id)
                 _learn(tables, device_id, after)
+                if after.deployment.state in FAILED_STATES:
+                    tables.events.tell(_failure(after, now=now))
         _log(after)
         return after
 
@@ -264,6 +269,20 @@ def _learn(tables: Tables, device_id: str, after: DeploymentRecord) -> None:
     if deployment.state in {DeploymentState.COMMITTED, DeploymentState.UNEXERCISED}:
         running = {**device.running, deployment.model: after.digest}
         tables.devices.put(replace(device, running=running))
+
+
+def _failure(record: DeploymentRecord, *, now: datetime) -> EventRecord:
+    failed = record.deployment
+    why = ": ".join(part for part in (failed.reason, record.detail) if part) or "no reason given"
+    return EventRecord(
+        at=now,
+        kind=EventKind.DEPLOYMENT_FAILED.value,
+        text=f"{failed.model} {failed.version} {failed.state.value} on {failed.device_id} ({why}).",
+        device=failed.device_id,
+        model=failed.model,
+        version=failed.version,
+        body={"action": failed.id, "rollout": failed.rollout_id, "reason": failed.reason},
+    )
 
 
 def _log(record: DeploymentRecord) -> None:

@@ -11,9 +11,11 @@ from edgekit.client.wire import DeviceView, HistoryEntry
 from edgekit.device import DeviceProfile
 from edgekit.errors import ConflictError
 from fleet_server.domain.deployment import FAILED_STATES
+from fleet_server.domain.events import EventKind
 from fleet_server.domain.selector import Selector
 from fleet_server.services.attributes import Mode, merge
 from fleet_server.services.errors import NotFoundError
+from fleet_server.services.event_records import EventRecord
 from fleet_server.services.fleet_plan import PlanCache
 from fleet_server.services.ports import Database, Tables
 from fleet_server.services.records import DeploymentRecord, DeviceRecord
@@ -99,7 +101,7 @@ class FleetService:
                 tables.devices.put(replace(device, profile=profile))
                 tables.changes.record(device_id)
 
-    def retry(self, device_id: str) -> list[HistoryEntry]:
+    def retry(self, device_id: str, *, by: str, now: datetime) -> list[HistoryEntry]:
         """Let a device be offered again what failed there; at most twice for a bundle.
 
         Returns:
@@ -125,10 +127,16 @@ class FleetService:
             for record in again:
                 tables.deployments.put(replace(record, forgiven=True))
             tables.changes.record(device_id)
+            text = f"{device_id} may be offered again what failed there, says {by}."
+            kind = EventKind.DEVICE_RETRIED.value
+            event = EventRecord(at=now, kind=kind, text=text, device=device_id, by=by)
+            tables.events.tell(event)
         logger.info("retry allowed", extra={"fields": {"device": device_id}})
         return self.history(device_id)
 
-    def pin(self, device_id: str, model: str, version: str | None) -> DeviceView:
+    def pin(
+        self, device_id: str, model: str, version: str | None, *, by: str, now: datetime
+    ) -> DeviceView:
         """Install one release on one device whatever rollouts say; None lets them decide again.
 
         Raises:
@@ -141,6 +149,8 @@ class FleetService:
                 pins[model] = version
             tables.devices.put(replace(device, pins=pins))
             tables.changes.record(device_id)
+            if pins != device.pins:
+                tables.events.tell(_pinned(device_id, model, version, by=by, now=now))
         fields = {"device": device_id, "model": model, "version": version or "as rollouts say"}
         logger.info("device pinned", extra={"fields": fields})
         return self.view(device_id)
@@ -150,6 +160,22 @@ class FleetService:
         if times:
             with self._database.append() as tables:
                 tables.devices.seen(times)
+
+
+def _pinned(
+    device_id: str, model: str, version: str | None, *, by: str, now: datetime
+) -> EventRecord:
+    kind = EventKind.DEVICE_UNPINNED if version is None else EventKind.DEVICE_PINNED
+    what = f"what rollouts say of {model}" if version is None else f"{model} {version}"
+    return EventRecord(
+        at=now,
+        kind=kind.value,
+        text=f"{device_id} gets {what}, says {by}.",
+        device=device_id,
+        model=model,
+        version=version or "",
+        by=by,
+    )
 
 
 def _existing(tables: Tables, device_id: str) -> DeviceRecord:

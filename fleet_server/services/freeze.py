@@ -7,6 +7,8 @@ from datetime import datetime
 
 from edgekit import codec
 from edgekit.client.device_wire import FreezeView
+from fleet_server.domain.events import EventKind
+from fleet_server.services.event_records import EventRecord
 from fleet_server.services.ports import Database, Tables
 from fleet_server.services.records import FlagRecord
 
@@ -31,7 +33,10 @@ class FreezeService:
         value = codec.encode({"frozen": wanted.frozen, "reason": wanted.reason}).decode()
         record = FlagRecord(name=FLAG, value=value, by=by, at=now)
         with self._database.write() as tables:
+            before = _view(tables.flags.get(FLAG)).frozen
             tables.flags.put(record)
+            if before != wanted.frozen:
+                tables.events.tell(_event(wanted, by=by, now=now))
             tables.changes.record(None)
         fields = {"frozen": wanted.frozen, "by": by, "reason": wanted.reason}
         logger.warning("fleet freeze", extra={"fields": fields})
@@ -41,6 +46,18 @@ class FreezeService:
 def is_frozen(tables: Tables) -> bool:
     """Say whether every offer is stopped."""
     return _view(tables.flags.get(FLAG)).frozen
+
+
+def _event(wanted: FreezeView, *, by: str, now: datetime) -> EventRecord:
+    kind = EventKind.FLEET_FROZEN if wanted.frozen else EventKind.FLEET_UNFROZEN
+    why = f": {wanted.reason}" if wanted.reason else "."
+    return EventRecord(
+        at=now,
+        kind=kind.value,
+        text=f"{'Every offer is stopped' if wanted.frozen else 'Offers go on'} by {by}{why}",
+        by=by,
+        body={"reason": wanted.reason},
+    )
 
 
 def _view(record: FlagRecord | None) -> FreezeView:

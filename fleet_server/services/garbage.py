@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from edgekit import codec
 from edgekit.client.wire_garbage import GarbageBundle, GarbageView
+from fleet_server.domain.events import EventKind
 from fleet_server.domain.garbage import Stored, Use, garbage, garbage_deltas
+from fleet_server.services.event_records import EventRecord
 from fleet_server.services.file_ports import Blobs, DeltaFiles
 from fleet_server.services.inspection import lineage_of
 from fleet_server.services.ports import Database
@@ -51,7 +54,7 @@ class GarbageService:
         """Say what would be taken away; changes nothing."""
         return _view(self._find(now=now), collected=False)
 
-    def collect(self, *, now: datetime) -> GarbageView:
+    def collect(self, *, by: str, now: datetime) -> GarbageView:
         """Take away what nobody needs; returns what went. Doing it again takes nothing more.
 
         Raises:
@@ -71,7 +74,21 @@ class GarbageService:
         view = _view(replace(found, bundles=gone), collected=True)
         fields = {"bundles": len(gone), "deltas": len(found.deltas), "bytes": view.bytes}
         logger.info("garbage collected", extra={"fields": fields})
+        if gone or found.deltas:
+            self._tell(view, by=by, now=now)
         return replace(view, unfinished_bytes=unfinished)
+
+    def _tell(self, view: GarbageView, *, by: str, now: datetime) -> None:
+        text = f"{len(view.bundles)} bundles that nobody needs were taken away by {by}."
+        event = EventRecord(
+            at=now,
+            kind=EventKind.GARBAGE_COLLECTED.value,
+            text=text,
+            by=by,
+            body=codec.plain(view),
+        )
+        with self._database.write() as tables:
+            tables.events.tell(event)
 
     def _find(self, *, now: datetime) -> Garbage:
         stored, deltas = list(self._blobs.all()), list(self._deltas.all())

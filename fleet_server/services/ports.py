@@ -16,6 +16,7 @@ from fleet_server.domain.evidence import Summary
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.selector import Selector
 from fleet_server.services.benchmark_port import Benchmarks
+from fleet_server.services.event_ports import Alarms, Events, Webhooks
 from fleet_server.services.garbage_port import Bundles
 from fleet_server.services.people_ports import Accounts, Audit, KeptAnswers
 from fleet_server.services.records import (
@@ -27,7 +28,6 @@ from fleet_server.services.records import (
     HappeningRecord,
     ReleaseRecord,
     RolloutRecord,
-    WebhookRecord,
     WindowRecord,
     WindowTotals,
 )
@@ -125,7 +125,7 @@ class Rollouts(Protocol):
         """Return the ids of rollouts that go on."""
         ...
 
-    def tell(self, rollout_id: str, happenings: Iterable[HappeningRecord]) -> None:
+    def tell(self, rollout_id: str, happenings: Sequence[HappeningRecord]) -> None:
         """Add what happened."""
         ...
 
@@ -260,30 +260,6 @@ class Flags(Protocol):
         ...
 
 
-class Webhooks(Protocol):
-    """Webhooks, and what they have not been told."""
-
-    def all(self) -> Sequence[WebhookRecord]:
-        """Return every webhook."""
-        ...
-
-    def put(self, record: WebhookRecord) -> None:
-        """Add or replace a webhook."""
-        ...
-
-    def drop(self, webhook_id: str) -> int:
-        """Forget a webhook; returns how many there were."""
-        ...
-
-    def latest(self) -> int:
-        """Return the number of the latest happening."""
-        ...
-
-    def after(self, cursor: int, *, limit: int) -> Sequence[tuple[int, str, HappeningRecord]]:
-        """Return happenings after a number: number, rollout, and what happened, in order."""
-        ...
-
-
 class Tables(Protocol):
     """One transaction."""
 
@@ -345,6 +321,16 @@ class Tables(Protocol):
     @property
     def webhooks(self) -> Webhooks:
         """Webhooks."""
+        ...
+
+    @property
+    def events(self) -> Events:
+        """What happened."""
+        ...
+
+    @property
+    def alarms(self) -> Alarms:
+        """Alarms."""
         ...
 
     @property

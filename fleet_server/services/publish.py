@@ -16,8 +16,10 @@ from edgekit.device import Requirements
 from edgekit.errors import ConflictError, FormatError, TrustError, UsageError
 from edgekit.trust import bundle_path
 from edgekit.trust.metadata import Metadata, Targets, load
+from fleet_server.domain.events import EventKind
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.services.errors import NotFoundError
+from fleet_server.services.event_records import EventRecord
 from fleet_server.services.file_ports import Blobs
 from fleet_server.services.ports import Database
 from fleet_server.services.records import ReleaseRecord, VariantRecord
@@ -37,7 +39,7 @@ class PublishService:
         self._trust = trust
         self._blobs = blobs
 
-    def publish(self, wanted: NewRelease, *, now: datetime) -> ReleaseRecord:
+    def publish(self, wanted: NewRelease, *, by: str, now: datetime) -> ReleaseRecord:
         """Publish a release; durable on return. Doing the same again changes nothing.
 
         Every target that the new metadata lists for this version must lie here as a blob that is
@@ -74,6 +76,7 @@ class PublishService:
             self._require(variants)
             tables.releases.add(release)
             tables.changes.record(None)
+            tables.events.tell(_event(release, EventKind.RELEASE_PUBLISHED, by=by, now=now))
         fields = {"release": where, "variants": ",".join(v.variant for v in variants)}
         logger.info("release published", extra={"fields": fields})
         return release
@@ -95,24 +98,27 @@ class PublishService:
         with self._database.read() as tables:
             return list(tables.releases.all())
 
-    def withdraw(self, model: str, version: str) -> ReleaseRecord:
+    def withdraw(self, model: str, version: str, *, by: str, now: datetime) -> ReleaseRecord:
         """Stop offering a release; devices that run it keep it. Doing it again changes nothing.
 
         Raises:
             NotFoundError: There is none.
         """
-        self.get(model, version)
+        release = self.get(model, version)
         with self._database.write() as tables:
             tables.releases.set_state(model, version, ReleaseState.WITHDRAWN)
             tables.changes.record(None)
+            if release.state is not ReleaseState.WITHDRAWN:
+                tables.events.tell(_event(release, EventKind.RELEASE_WITHDRAWN, by=by, now=now))
         logger.info("release withdrawn", extra={"fields": {"release": f"{model} {version}"}})
         return self.get(model, version)
 
-    def revoke(self, wanted: NewRelease, *, now: datetime) -> ReleaseRecord:
+    def revoke(self, wanted: NewRelease, *, by: str, now: datetime) -> ReleaseRecord:
         """Unlist a release and have it replaced at the next contact; again changes nothing.
 
         Args:
             wanted: The release, and the model's signed metadata without its bundles.
+            by: The person who does it.
             now: Current time, UTC.
 
         Raises:
@@ -121,7 +127,7 @@ class PublishService:
             TrustError: The metadata is not signed by the model's key.
         """
         where = f"{wanted.model} {wanted.version}"
-        self.get(wanted.model, wanted.version)
+        before = self.get(wanted.model, wanted.version)
         data = wanted.targets.encode("utf-8", "surrogatepass")
         listed = set(load(data, Targets, where=where).signed.targets)
         for release in self.all():
@@ -134,6 +140,8 @@ class PublishService:
         with self._database.write() as tables:
             tables.releases.set_state(wanted.model, wanted.version, ReleaseState.REVOKED)
             tables.changes.record(None)
+            if before.state is not ReleaseState.REVOKED:
+                tables.events.tell(_event(before, EventKind.RELEASE_REVOKED, by=by, now=now))
         self._trust.put_model(wanted.model, data, now=now)
         logger.warning("release revoked", extra={"fields": {"release": where}})
         return self.get(wanted.model, wanted.version)
@@ -186,6 +194,20 @@ class PublishService:
             requires=requires,
             file=file,
         )
+
+
+def _event(release: ReleaseRecord, kind: EventKind, *, by: str, now: datetime) -> EventRecord:
+    did = kind.value.removeprefix("release_")
+    variants = [variant.variant for variant in release.variants]
+    return EventRecord(
+        at=now,
+        kind=kind.value,
+        text=f"{release.model} {release.version} is {did} by {by}.",
+        model=release.model,
+        version=release.version,
+        by=by,
+        body={"variants": variants},
+    )
 
 
 def _check_binding(

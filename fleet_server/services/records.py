@@ -205,29 +205,6 @@ class FeedbackRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookRecord:
-    """An address that is told what happens.
-
-    Attributes:
-        id: Random.
-        url: The address.
-        secret: Signs every call; needed in the clear for that.
-        cursor: Number of the last happening that it was told.
-        failures: Failed calls in a row.
-        due_at: UTC; not called before.
-        problem: Why the last call failed.
-    """
-
-    id: str
-    url: str
-    secret: str
-    cursor: int
-    due_at: datetime
-    failures: int = 0
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FlagRecord:
     """One switch of the whole fleet, and who turned it."""
 

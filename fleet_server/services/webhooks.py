@@ -1,8 +1,9 @@
-"""Webhooks: whoever is registered is told everything that happens to rollouts, signed, in order.
+"""Webhooks: whoever is registered is told every event that it wants, signed, in order.
 
-Each webhook has a cursor into the list of happenings, moved on after a 2xx: what is delivered is
+Each webhook has a cursor into the list of events, moved on after a 2xx: what is delivered is
 delivered at least once, survives a kill of the server, and is never out of order. A receiver that
-fails is asked again after a growing pause and keeps nobody else waiting.
+fails is asked again after a growing pause; each call is written down. Webhooks are called beside
+each other, and beside the steps of rollouts.
 
 Signature: header `EdgeKit-Signature: t=<unix seconds>,v1=<hex>` with HMAC-SHA256 by the webhook's
 secret over `<t>.<body>`.
@@ -15,32 +16,53 @@ import hmac
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from edgekit import codec
-from edgekit.client.device_wire import NewWebhook, WebhookSecret, WebhookView
-from edgekit.errors import NetworkError, UsageError
+from edgekit.client.wire_events import DeliveryView, NewWebhook, WebhookSecret, WebhookView
+from edgekit.errors import UsageError
 from fleet_server.services.errors import NotFoundError
-from fleet_server.services.ports import Database
-from fleet_server.services.records import HappeningRecord, WebhookRecord
+from fleet_server.services.event_records import DeliveryRecord, EventRecord, WebhookRecord
+from fleet_server.services.ports import Database, Tables
 
 logger = logging.getLogger(__name__)
 
 SIGNATURE = "EdgeKit-Signature"
 EVENT = "EdgeKit-Event"
+MAX_CALLS = 500
 _AT_ONCE = 20
+_BESIDE = 8
+_ROUND_MS = 2000.0
+"""A receiver that needs longer for its events of one round gets the rest in the next."""
 _FIRST_PAUSE_S = 5.0
 _LONGEST_PAUSE_S = 3600.0
+_CALLS_KEPT = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """What came of a call.
+
+    Attributes:
+        status: Of HTTP; 0 when nothing was answered.
+        took_ms: How long it took.
+        problem: Why nothing was answered; empty otherwise.
+    """
+
+    status: int
+    took_ms: float
+    problem: str = ""
 
 
 class Poster(Protocol):
     """HTTP outwards."""
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """Send a body; returns the HTTP status."""
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Posted:
+        """Send a body; never raises for a receiver that does not answer."""
         ...
 
 
@@ -67,8 +89,9 @@ class WebhookService:
                     id=made.id,
                     url=wanted.url,
                     secret=made.secret,
-                    cursor=tables.webhooks.latest(),
+                    cursor=tables.events.latest(),
                     due_at=now,
+                    kinds=tuple(sorted(set(wanted.kinds))),
                 )
             )
         return made
@@ -76,10 +99,7 @@ class WebhookService:
     def all(self) -> list[WebhookView]:
         """Return every webhook without its secret."""
         with self._database.read() as tables:
-            return [
-                WebhookView(id=w.id, url=w.url, failures=w.failures, problem=w.problem)
-                for w in tables.webhooks.all()
-            ]
+            return [_view(webhook) for webhook in tables.webhooks.all()]
 
     def drop(self, webhook_id: str) -> None:
         """Forget a webhook.
@@ -91,60 +111,110 @@ class WebhookService:
             if not tables.webhooks.drop(webhook_id):
                 raise NotFoundError("there is no such webhook", where=webhook_id)
 
+    def calls(self, webhook_id: str) -> list[DeliveryView]:
+        """Return the latest calls of a webhook, newest first.
+
+        Raises:
+            NotFoundError: There is no such webhook.
+        """
+        with self._database.read() as tables:
+            _existing(tables, webhook_id)
+            found = tables.webhooks.calls(webhook_id, limit=MAX_CALLS)
+        return [
+            DeliveryView(
+                event=call.event,
+                at=call.at.isoformat(),
+                took_ms=call.took_ms,
+                status=call.status,
+                problem=call.problem,
+            )
+            for call in found
+        ]
+
+    def again(self, webhook_id: str, *, after: int | None, now: datetime) -> WebhookView:
+        """Call a webhook now, whatever its pause says.
+
+        Args:
+            webhook_id: The webhook.
+            after: Number of the event behind which it is told everything once more; None goes on.
+            now: Current time, UTC.
+
+        Raises:
+            NotFoundError: There is no such webhook.
+        """
+        with self._database.write() as tables:
+            webhook = _existing(tables, webhook_id)
+            cursor = webhook.cursor if after is None else min(after, webhook.cursor)
+            webhook = replace(webhook, due_at=now, failures=0, cursor=max(0, cursor))
+            tables.webhooks.put(webhook)
+        return _view(webhook)
+
+    def forget(self, *, now: datetime) -> None:
+        """Forget old calls."""
+        with self._database.write() as tables:
+            tables.webhooks.forget_calls_before(now - _CALLS_KEPT)
+
     def deliver(self, *, now: datetime) -> None:
         """Tell every webhook that is due what it has not been told yet, a few at a time."""
         with self._database.read() as tables:
             due = [w for w in tables.webhooks.all() if w.due_at <= now]
-        for webhook in due:
-            self._deliver_to(webhook, now=now)
+            latest = tables.events.latest()
+        due = [webhook for webhook in due if webhook.cursor < latest]
+        if due:
+            with ThreadPoolExecutor(min(_BESIDE, len(due)), thread_name_prefix="hook") as pool:
+                list(pool.map(lambda webhook: self._deliver_to(webhook, now=now), due))
 
     def _deliver_to(self, webhook: WebhookRecord, *, now: datetime) -> None:
         with self._database.read() as tables:
-            waiting = tables.webhooks.after(webhook.cursor, limit=_AT_ONCE)
-        after = webhook
-        for number, rollout, happening in waiting:
-            problem = self._tell(webhook, number, rollout, happening, now=now)
-            if problem:
-                after = _failed(after, problem, now=now)
+            waiting = tables.events.after(webhook.cursor, limit=_AT_ONCE)
+        after, calls = webhook, list[DeliveryRecord]()
+        for event in waiting:
+            if not webhook.kinds or event.kind in webhook.kinds:
+                call = self._call(webhook, event, now=now)
+                calls.append(call)
+                if call.problem:
+                    after = _failed(after, call.problem, now=now)
+                    break
+            after = replace(after, cursor=event.id, failures=0, problem="")
+            if sum(call.took_ms for call in calls) > _ROUND_MS:
                 break
-            after = replace(after, cursor=number, failures=0, problem="")
-        if after != webhook:
-            with self._database.write() as tables:
-                known = {w.id for w in tables.webhooks.all()}
-                if webhook.id in known:
-                    tables.webhooks.put(after)
+        with self._database.write() as tables:
+            if tables.webhooks.get(webhook.id) == webhook:  # nobody dropped or changed it
+                tables.webhooks.put(after)
+                tables.webhooks.called(calls)
 
-    def _tell(
-        self,
-        webhook: WebhookRecord,
-        number: int,
-        rollout: str,
-        happening: HappeningRecord,
-        *,
-        now: datetime,
-    ) -> str:
-        """Post one happening; returns what went wrong, empty when nothing did."""
+    def _call(self, webhook: WebhookRecord, event: EventRecord, *, now: datetime) -> DeliveryRecord:
         body = codec.encode(
             {
-                "id": number,
-                "rollout": rollout,
-                "kind": happening.kind,
-                "stage": happening.stage,
-                "at": happening.at.isoformat(),
-                "text": happening.text,
-                "body": happening.body,
+                "id": event.id,
+                "kind": event.kind,
+                "at": event.at.isoformat(),
+                "text": event.text,
+                "device": event.device,
+                "model": event.model,
+                "version": event.version,
+                "rollout": event.rollout,
+                "stage": event.stage,
+                "by": event.by,
+                "body": event.body,
             }
         )
         headers = {
             "Content-Type": "application/json",
-            EVENT: happening.kind,
+            EVENT: event.kind,
             SIGNATURE: signature(webhook.secret, body, at=int(now.timestamp())),
         }
-        try:
-            status = self._poster.post(webhook.url, body, headers)
-        except NetworkError as error:
-            return error.what
-        return "" if 200 <= status < 300 else f"answers {status}"
+        posted = self._poster.post(webhook.url, body, headers)
+        fine = 200 <= posted.status < 300
+        problem = "" if fine else posted.problem or f"answers {posted.status}"
+        return DeliveryRecord(
+            webhook=webhook.id,
+            event=event.id,
+            at=now,
+            took_ms=posted.took_ms,
+            status=posted.status,
+            problem=problem[:200],
+        )
 
 
 def signature(secret: str, body: bytes, *, at: int) -> str:
@@ -166,6 +236,24 @@ def _failed(webhook: WebhookRecord, problem: str, *, now: datetime) -> WebhookRe
     return replace(
         webhook,
         failures=webhook.failures + 1,
-        problem=problem[:200],
+        problem=problem,
         due_at=now + timedelta(seconds=pause_s),
+    )
+
+
+def _existing(tables: Tables, webhook_id: str) -> WebhookRecord:
+    webhook = tables.webhooks.get(webhook_id)
+    if webhook is None:
+        raise NotFoundError("there is no such webhook", where=webhook_id)
+    return webhook
+
+
+def _view(webhook: WebhookRecord) -> WebhookView:
+    return WebhookView(
+        id=webhook.id,
+        url=webhook.url,
+        failures=webhook.failures,
+        problem=webhook.problem,
+        kinds=webhook.kinds,
+        told=webhook.cursor,
     )

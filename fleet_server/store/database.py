@@ -24,6 +24,7 @@ from fleet_server.store.changes import SqlChanges
 from fleet_server.store.deployments import SqlDeployments
 from fleet_server.store.devices import SqlDevices, SqlTokens
 from fleet_server.store.dialects import KIND, Kind, open_engine
+from fleet_server.store.events import SqlAlarms, SqlEvents
 from fleet_server.store.flags import SqlFlags
 from fleet_server.store.releases import SqlReleases
 from fleet_server.store.retention import roll_up
@@ -51,6 +52,8 @@ class SqlTables:
         self.telemetry = SqlTelemetry(connection)
         self.changes = SqlChanges(connection)
         self.flags = SqlFlags(connection)
+        self.events = SqlEvents(connection)
+        self.alarms = SqlAlarms(connection)
         self.webhooks = SqlWebhooks(connection)
         self.benchmarks = SqlBenchmarks(connection)
         self.bundles = SqlBundles(connection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, insert, select
 from fleet_server.services.records import HappeningRecord, RolloutRecord
 from fleet_server.store import schema
 from fleet_server.store.dialects import insert_or_update
+from fleet_server.store.schema_events import events
 
 
 class SqlRollouts:
@@ -52,8 +53,8 @@ class SqlRollouts:
         query = select(table.c.id).where(table.c.open).order_by(table.c.created_at)
         return list(self._connection.execute(query).scalars())
 
-    def tell(self, rollout_id: str, happenings: Iterable[HappeningRecord]) -> None:
-        """Add what happened."""
+    def tell(self, rollout_id: str, happenings: Sequence[HappeningRecord]) -> None:
+        """Add what happened, for the rollout and for those who are told."""
         rows = [
             {
                 "rollout": rollout_id,
@@ -67,6 +68,13 @@ class SqlRollouts:
         ]
         if rows:
             self._connection.execute(insert(schema.happenings), rows)
+            rollout = schema.rollouts
+            query = select(rollout.c.model, rollout.c.version).where(rollout.c.id == rollout_id)
+            model, version = self._connection.execute(query).one()
+            beside = {"device": "", "model": model, "version": version}
+            by = [str(h.body.get("by", "")) for h in happenings]
+            told = [{**row, **beside, "by": who} for row, who in zip(rows, by, strict=True)]
+            self._connection.execute(insert(events), told)
 
     def happenings(self, rollout_id: str) -> Sequence[HappeningRecord]:
         """Return what happened, oldest first."""

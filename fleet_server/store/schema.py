@@ -234,6 +234,7 @@ webhooks = Table(
     Column("failures", Integer, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
     Column("problem", Text, nullable=False),
+    Column("kinds", Coded(tuple[str, ...]), nullable=False),
 )
 
 windows = Table(

@@ -1,17 +1,20 @@
-"""Webhooks in SQL, and the happenings that they have not been told yet."""
+"""Webhooks and their calls in SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, insert, select
 
-from fleet_server.services.records import HappeningRecord, WebhookRecord
+from fleet_server.services.event_records import DeliveryRecord, WebhookRecord
 from fleet_server.store import schema
 from fleet_server.store.dialects import insert_or_update
+from fleet_server.store.schema_events import deliveries
 
 _FIELDS = tuple(field.name for field in fields(WebhookRecord))
+_CALL_FIELDS = tuple(field.name for field in fields(DeliveryRecord))
 
 
 class SqlWebhooks:
@@ -25,32 +28,37 @@ class SqlWebhooks:
         query = select(schema.webhooks).order_by(schema.webhooks.c.id)
         return [WebhookRecord(**row) for row in self._connection.execute(query).mappings()]
 
+    def get(self, webhook_id: str) -> WebhookRecord | None:
+        """Return a webhook."""
+        query = select(schema.webhooks).where(schema.webhooks.c.id == webhook_id)
+        row = self._connection.execute(query).mappings().first()
+        return None if row is None else WebhookRecord(**row)
+
     def put(self, record: WebhookRecord) -> None:
         """Add a webhook or replace it."""
         row = {name: getattr(record, name) for name in _FIELDS}
         insert_or_update(self._connection, schema.webhooks, row)
 
     def drop(self, webhook_id: str) -> int:
-        """Forget a webhook; returns how many there were."""
+        """Forget a webhook and its calls; returns how many there were."""
         table = schema.webhooks
+        self._connection.execute(delete(deliveries).where(deliveries.c.webhook == webhook_id))
         return self._connection.execute(delete(table).where(table.c.id == webhook_id)).rowcount
 
-    def latest(self) -> int:
-        """Return the number of the latest happening; 0 when there is none."""
-        query = select(func.coalesce(func.max(schema.happenings.c.id), 0))
-        return int(self._connection.execute(query).scalar_one())
+    def called(self, calls: Sequence[DeliveryRecord]) -> None:
+        """Keep what came of calls."""
+        rows = [{name: getattr(call, name) for name in _CALL_FIELDS} for call in calls]
+        if rows:
+            self._connection.execute(insert(deliveries), rows)
 
-    def after(self, cursor: int, *, limit: int) -> Sequence[tuple[int, str, HappeningRecord]]:
-        """Return happenings after a number: number, rollout, and what happened, in order."""
-        table = schema.happenings
-        query = select(table).where(table.c.id > cursor).order_by(table.c.id).limit(limit)
-        return [
-            (
-                row.id,
-                row.rollout,
-                HappeningRecord(
-                    at=row.at, kind=row.kind, stage=row.stage, text=row.text, body=row.body
-                ),
-            )
-            for row in self._connection.execute(query)
-        ]
+    def calls(self, webhook_id: str, *, limit: int) -> Sequence[DeliveryRecord]:
+        """Return the calls of a webhook, newest first."""
+        table = deliveries
+        query = select(*(table.c[name] for name in _CALL_FIELDS))
+        query = query.where(table.c.webhook == webhook_id).order_by(table.c.id.desc())
+        found = self._connection.execute(query.limit(limit)).mappings()
+        return [DeliveryRecord(**row) for row in found]
+
+    def forget_calls_before(self, at: datetime) -> None:
+        """Delete old calls."""
+        self._connection.execute(delete(deliveries).where(deliveries.c.at < at))

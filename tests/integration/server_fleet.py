@@ -355,6 +355,15 @@ class SimulatedDevice:
         assert answer.status == 200, answer
         return codec.decode(answer.body, TelemetryReceipt, where="receipt")
 
+    def send_boots(self, *boots: str) -> None:
+        """Send an empty batch of each boot, in this order."""
+        for boot in boots:
+            batch = TelemetryBatch(
+                spool_id="spool", boot_id=boot, sent_mono_s=time.monotonic(), windows=()
+            )
+            answer = self.ask("POST", "/telemetry", body=codec.encode(batch))
+            assert answer.status == 200, answer
+
 
 def feedback(execution: str, finished: str, **edgekit: str) -> dict[str, Any]:
     """Return the body of a feedback; with keywords EdgeKit's own part of it."""

@@ -20,7 +20,7 @@ from edgekit.demo.processes import wait_for
 from edgekit.errors import EdgeKitError, RefusedError, UsageError
 from edgekit.jobs import BenchmarkAnswer, BenchmarkJob, BenchmarkRefusal
 from edgekit.protocol import LINK_BENCHMARK
-from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, drive
+from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, drive, until
 from tests.unit.edgekit.bench_reports import report
 
 pytestmark = pytest.mark.integration
@@ -120,6 +120,16 @@ def test_telemetry_that_leaves_the_benchmark_is_an_alarm(server, devices):
         (alarm,) = client.field_alarms()
     assert (alarm.device, alarm.version) == ("a", "1.0.0")
     assert alarm.p90_ms > alarm.high_ms > alarm.low_ms
+    with server.client() as client:
+        (raised,) = until(client.alarms)
+        assert (raised.device, raised.digest, raised.kind) == ("a", digest, "latency")
+        event = next(e for e in client.events(device="a") if e.kind == "alarm_raised")
+        assert (event.version, event.text) == ("1.0.0", raised.text)
+        device.latency_ms[digest] = 10.0
+        for spool in ("mended", "mended-too"):
+            device.send([device.window("digits") for _ in range(500)], spool=spool)
+        until(lambda: client.alarms() == [])
+        assert client.events(device="a", limit=1)[0].kind == "alarm_cleared"
 
 
 def test_what_nobody_could_measure_is_refused(server, devices):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, InternalError
 
 from edgekit.errors import FormatError, StorageError
@@ -23,6 +23,7 @@ from edgekit.telemetry import LogHistogram, Window
 from fleet_server.api.board import Board, Seat
 from fleet_server.domain.deployment import Deployment
 from fleet_server.domain.selector import parse_selector
+from fleet_server.services.event_records import EventRecord
 from fleet_server.services.records import (
     DeploymentRecord,
     DeviceRecord,
@@ -369,3 +370,42 @@ def window(seq: int, *, ended_at: datetime | None) -> WindowRecord:
     return WindowRecord(
         device_id="one", spool_id="s", window=sent, received_at=NOW, ended_at=ended_at
     )
+
+
+def test_what_happened_to_rollouts_before_there_were_events_becomes_events(
+    database: SqlDatabase,
+) -> None:
+    database.migrate("base")
+    database.migrate("0070")
+    with database.bulk() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO rollouts (id, model, version, phase, open, created_at, selector, body)"
+                " VALUES ('r', 'digits', '1.0.0', 'running', true, '2026-11-21 12:00:00', '', '{}')"
+            )
+        )
+        for number in (3, 7):
+            connection.execute(
+                text(
+                    "INSERT INTO happenings (id, rollout, at, kind, stage, text, body)"
+                    " VALUES (:n, 'r', '2026-11-21 12:00:00', 'promoted', :n, 'passed', '{}')"
+                ),
+                {"n": number},
+            )
+    database.migrate()
+    with database.write() as tables:
+        told = tables.events.after(3, limit=10)
+        assert [(e.id, e.rollout, e.model, e.stage) for e in told] == [(7, "r", "digits", 7)]
+        tables.events.tell(EventRecord(at=NOW, kind="fleet_frozen", text="Frozen."))
+        assert tables.events.latest() == 8
+
+
+def test_numbers_of_forgotten_events_are_not_given_again(database: SqlDatabase) -> None:
+    with database.write() as tables:
+        for at in (NOW, NOW + timedelta(days=1)):
+            tables.events.tell(EventRecord(at=at, kind="fleet_frozen", text="Frozen."))
+        before = tables.events.latest()
+        tables.events.forget_before(NOW + timedelta(days=2))
+        assert tables.events.latest() == 0
+        tables.events.tell(EventRecord(at=NOW, kind="fleet_frozen", text="Frozen."))
+        assert tables.events.latest() > before
