@@ -6,12 +6,16 @@ Importing this module is cheap: the libraries that convert are imported when a c
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from edgekit import codec
 from edgekit.bundle import open_bundle
+
+if TYPE_CHECKING:
+    from converters.choice import Objective
+    from converters.profiles import Profile
 
 _TARGETS = "onnx-fp32,onnx-int8,tflite-int8"
 
@@ -41,6 +45,18 @@ MaxAccuracyDrop = Annotated[
     float | None,
     typer.Option(help="Largest loss, percentage points: a contract. Exit 1 beyond, 3 unsure"),
 ]
+Evaluation = Annotated[Path, typer.Option(help="Held-out .npz (images, labels), folder or video")]
+Targets = Annotated[
+    str, typer.Option(help=f"Variants to make, by commas; else the profiles', or {_TARGETS}")
+]
+Profiles = Annotated[
+    list[str] | None,
+    typer.Option(help="Kind of device that it is for, or a YAML file; repeatable"),
+]
+WhatCounts = Annotated[
+    Literal["latency", "size"] | None,
+    typer.Option(help="What decides which variant devices prefer, as measured here"),
+]
 AllowSlower = Annotated[
     bool, typer.Option("--allow-slower", help="Keep int8 that is slower here than its float")
 ]
@@ -53,15 +69,15 @@ Parameters = Annotated[
 def convert(
     source: Annotated[str, typer.Argument(help="package.module:function, .onnx or .pt2")],
     *,
-    evaluation: Annotated[
-        Path, typer.Option(help="Held-out .npz (images, labels), folder or video")
-    ],
+    evaluation: Evaluation,
     out: Annotated[Path, typer.Option(help="Folder for the bundles and report.json")],
     model: Annotated[str, typer.Option(help="Name of the model")],
     version: Annotated[str, typer.Option(help="Version of the release")],
     calibration: Calibration = "",
     weights: Weights = None,
-    target: Annotated[str, typer.Option(help="Variants to make, by commas")] = _TARGETS,
+    target: Targets = "",
+    profile: Profiles = None,
+    objective: WhatCounts = None,
     input_: Inputs = None,
     dynamic: Dynamic = None,
     state: States = None,
@@ -81,13 +97,15 @@ def convert(
     from converters import declared as d
     from converters import plan as p
     from converters import show
-    from converters.cache import default_folder
 
+    profiles = _profiles(profile)
     conversion = p.ConversionPlan(
         source=source,
         model=model,
         version=version,
-        variants=tuple(name.strip() for name in target.split(",") if name.strip()),
+        variants=_variants(target, profiles),
+        profiles=profiles,
+        objective=_objective(objective),
         evaluation=evaluation,
         out=out,
         calibration=calibration or None,
@@ -104,10 +122,36 @@ def convert(
         allow_slower=allow_slower,
         golden_count=golden,
         threads=threads,
-        cache=None if no_cache else default_folder(),
+        cache=_cache(unused=no_cache),
     )
     report = show.convert_with_progress(conversion)
     typer.echo(codec.encode(report)) if as_json else show.print_report(report, out)
+
+
+def _profiles(names: list[str] | None) -> tuple[Profile, ...]:
+    from converters.profiles import read_profile
+
+    return tuple(read_profile(name) for name in names or ())
+
+
+def _cache(*, unused: bool) -> Path | None:
+    from converters.cache import default_folder
+
+    return None if unused else default_folder()
+
+
+def _objective(name: str | None) -> Objective | None:
+    from converters.choice import Objective
+
+    return Objective(name) if name else None
+
+
+def _variants(target: str, profiles: tuple[Profile, ...]) -> tuple[str, ...]:
+    """Return the variants that are asked for: by name, else by kind of device."""
+    from converters.profiles import targets_of
+
+    named = tuple(name.strip() for name in target.split(",") if name.strip())
+    return named or targets_of(profiles) or tuple(_TARGETS.split(","))
 
 
 def preflight(

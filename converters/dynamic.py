@@ -9,7 +9,7 @@ from converters.evaluate import check_parity, compare
 from converters.plan import ConversionPlan
 from converters.quantize.recipes import Limits
 from converters.samples import Samples
-from edgekit.errors import ProofError, RuntimeFailedError
+from edgekit.errors import ParityError, RuntimeFailedError
 from edgekit.runtime import Session, Tensor
 
 
@@ -25,7 +25,7 @@ def check_sizes(
     """Compare source and variant where all sizes are smallest, and where all are largest.
 
     Raises:
-        ProofError: The variant cannot be run there, or computes something else.
+        ParityError: The variant cannot be run there, or computes something else.
     """
     for end in (0, 1):
         wanted = {name: span[end] for name, span in captured.dynamic.items()}
@@ -34,7 +34,7 @@ def check_sizes(
         try:
             answers = session.run(tensors)
         except RuntimeFailedError as error:
-            raise ProofError(f"cannot be run ({error.what})", where=at) from error
+            raise ParityError(f"cannot be run ({error.what})", where=at) from error
         reference = captured.reference(tensors)
         check_parity(
             compare(tuple(reference), tuple(answers), where=at, classes=False), limits, where=at

@@ -15,7 +15,7 @@ from converters.metrics import Answers, Metric, top1
 from converters.quantize.recipes import Limits
 from converters.samples import Samples
 from edgekit.detection import class_shares, detect, unit_vector
-from edgekit.errors import DataError, ProofError
+from edgekit.errors import DataError, ParityError, ProofError
 from edgekit.golden import stacked
 from edgekit.manifest import Postprocessing, Preprocessing, Task
 from edgekit.postprocessing import classify
@@ -175,17 +175,17 @@ def compare(reference: Answers, answers: Answers, *, where: str, classes: bool =
         classes: Whether the first output is one score a class.
 
     Raises:
-        ProofError: Other shapes than the reference's, or values that are not finite.
+        ParityError: Other shapes than the reference's, or values that are not finite.
     """
     for index, (wanted, got) in enumerate(zip(reference, answers, strict=True)):
         if wanted.shape != got.shape:
-            raise ProofError(
+            raise ParityError(
                 f"output {index} has shape {list(got.shape[1:])}, "
                 f"the source's has {list(wanted.shape[1:])}",
                 where=where,
             )
         if not np.isfinite(got).all():
-            raise ProofError(f"output {index} is not finite", where=where)
+            raise ParityError(f"output {index} is not finite", where=where)
     pairs = list(zip(reference, answers, strict=True))
     diffs = [float(np.max(np.abs(_wide(a) - _wide(b)))) for a, b in pairs]
     sizes = [max(float(np.max(np.abs(a))), 1e-12) for a in reference]
@@ -210,7 +210,7 @@ def check_parity(parity: Parity, limits: Limits, *, where: str) -> None:
     """Refuse a variant that does not compute what the source computes.
 
     Raises:
-        ProofError: A limit of its precision is not kept; the message says which, and by how much.
+        ParityError: A limit of its precision is not kept; the message says which, and by how much.
     """
     broken = []
     if not parity.relative_diff <= limits.relative_diff:
@@ -223,7 +223,7 @@ def check_parity(parity: Parity, limits: Limits, *, where: str) -> None:
     if not parity.agreement >= limits.agreement:
         broken.append(f"agreement {parity.agreement:.1%}, at least {limits.agreement:.1%}")
     if broken:
-        raise ProofError(
+        raise ParityError(
             f"does not compute what the source computes ({'; '.join(broken)})", where=where
         )
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.capture import capture, check_operators, known_inputs
+from converters.crosscpu import Elsewhere, of_file
 from converters.evaluate import Run
-from converters.measure import latencies
+from converters.measure import latencies, peak_memory_mb
 from converters.package import deliver, tool_versions, work_folder, write_variant
 from converters.plan import ConversionPlan
 from converters.precision import precision_of
@@ -28,7 +29,7 @@ from converters.steps import Step, Watch
 from converters.targets.onnx import onnx_runtimes
 from converters.targets.openvino import RUNTIME as OPENVINO
 from edgekit import codec
-from edgekit.bundle import SEVERAL_INPUTS, Bundle, file_digest
+from edgekit.bundle import SEVERAL_INPUTS, file_digest
 from edgekit.device import Requirements, RuntimeRange
 from edgekit.errors import RuntimeFailedError, SourceError
 from edgekit.manifest import Lineage, Manifest, ModelFormat, Precision
@@ -96,27 +97,46 @@ def package_given(
             where=variant,
             advance=lambda done, total: watch(variant, Step.CHECK, done / total),
         )
-        bundle = _bundle(plan, variant, model, proven, checked, reference=reference, folder=work)
         watch(plan.model, Step.MEASURE, 0.0)
-        inputs = [proven.samples.tensors(i, plan.preprocessing) for i in proven.golden]
-        latency = latencies({variant: model.session}, inputs)[variant]
-        seconds = time.perf_counter() - began
-        report = ConversionReport(
-            model=plan.model,
-            version=plan.version,
-            source=SourceReport(
-                name=reference or model.name,
-                accuracy=proven.accuracy,
-                samples=len(proven.samples),
-                metric=proven.metric.name,
-            ),
-            variants=(variant_report(bundle, checked, latency, seconds),),
-            seconds=seconds,
-            notes=() if reference else (f"{model.name} was compared with no other model",),
-        )
+        report = _bundled(plan, variant, model, proven, checked, reference=reference, work=work)
+        report = replace(report, seconds=time.perf_counter() - began)
         (work / REPORT).write_bytes(codec.encode(report) + b"\n")
         deliver(work, plan.out)
     return report
+
+
+def _bundled(
+    plan: ConversionPlan,
+    variant: str,
+    model: GivenModel,
+    proven: Reference,
+    checked: Checked,
+    *,
+    reference: str,
+    work: Path,
+) -> ConversionReport:
+    """Write the bundle, and say what is known about it."""
+    inputs = [proven.samples.tensors(i, plan.preprocessing) for i in proven.golden]
+    atol = checked.spec.atol
+    elsewhere = of_file(model.format, model.path, model.session, inputs, atol=atol, where=variant)
+    manifest = _manifest(plan, variant, model, proven, checked, reference=reference)
+    requires = replace(manifest.requires, instruction_sets=elsewhere.instruction_sets)
+    bundle = write_variant(work, replace(manifest, requires=requires), checked)
+    latency = latencies({variant: model.session}, inputs)[variant]
+    peak_mb = peak_memory_mb(bundle.path, plan.threads)
+    return ConversionReport(
+        model=plan.model,
+        version=plan.version,
+        source=SourceReport(
+            name=reference or model.name,
+            accuracy=proven.accuracy,
+            samples=len(proven.samples),
+            metric=proven.metric.name,
+        ),
+        variants=(variant_report(bundle, checked, latency, 0.0, peak_mb=peak_mb, front=True),),
+        seconds=0.0,
+        notes=_notes(model, reference, elsewhere),
+    )
 
 
 def open_given(path: Path, threads: int, apart: Path) -> GivenModel:
@@ -188,7 +208,12 @@ def _reference(plan: ConversionPlan, source: str, model: GivenModel, watch: Watc
     )
 
 
-def _bundle(
+def _notes(model: GivenModel, reference: str, elsewhere: Elsewhere) -> tuple[str, ...]:
+    alone = "" if reference else f"{model.name} was compared with no other model"
+    return tuple(note for note in (alone, elsewhere.note) if note)
+
+
+def _manifest(
     plan: ConversionPlan,
     variant: str,
     model: GivenModel,
@@ -196,10 +221,9 @@ def _bundle(
     checked: Checked,
     *,
     reference: str,
-    folder: Path,
-) -> Bundle:
+) -> Manifest:
     digests = {"source": file_digest(model.path), "evaluation": proven.samples.sha256}
-    manifest = Manifest(
+    return Manifest(
         model=plan.model,
         version=plan.version,
         variant=variant,
@@ -225,7 +249,6 @@ def _bundle(
         ),
         features=(SEVERAL_INPUTS,) if checked.golden.further else (),
     )
-    return write_variant(folder, manifest, checked)
 
 
 def _runtimes(model: GivenModel) -> tuple[RuntimeRange, ...]:

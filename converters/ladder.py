@@ -6,17 +6,17 @@ Without a budget only the first rung is tried, and what it costs is told.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.budget import Judgement, judge_drop
 from converters.plan import ConversionPlan
 from converters.proof import Checked
-from converters.quantize import Rung
+from converters.quantize import Rung, arithmetic_for
 from converters.report import Attempt
 from converters.steps import Prepared, Watch, check, quantize
 from converters.targets.registry import Variant
-from edgekit.errors import BudgetError, EdgeKitError, InconclusiveError, ProofError, TargetError
+from edgekit.errors import BudgetError, EdgeKitError, InconclusiveError, ParityError, TargetError
 from edgekit.verdict import Verdict
 
 
@@ -51,17 +51,17 @@ def climb(
     Raises:
         BudgetError: The loss of every rung is beyond the budget.
         InconclusiveError: No rung passes, and for at least one there are too few samples to tell.
-        ProofError: Without a budget, the variant does not compute what the source computes.
+        ParityError: Without a budget, the variant does not compute what the source computes.
     """
     rungs = variant.recipe.rungs if plan.max_accuracy_drop is not None else variant.recipe.rungs[:1]
     attempts: list[Attempt] = []
-    for number, rung in enumerate(rungs):
+    for number, rung in enumerate(_fitting(rungs, variant, plan)):
         try:
             model = quantize(
                 variant, rung, prepared, floating=floating, work=work, number=number, watch=watch
             )
             checked = check(variant, prepared, plan, model, watch)
-        except (ProofError, TargetError) as error:
+        except (ParityError, TargetError) as error:
             if plan.max_accuracy_drop is None or len(rungs) == 1:
                 raise
             attempts.append(Attempt(rung=rung.name, verdict=Verdict.FAIL, reason=error.what))
@@ -73,6 +73,14 @@ def climb(
                 checked=checked, rung=rung, judgement=judgement, attempts=tuple(attempts)
             )
     raise _nothing_passed(variant.name, plan.max_accuracy_drop or 0.0, attempts)
+
+
+def _fitting(rungs: Sequence[Rung], variant: Variant, plan: ConversionPlan) -> tuple[Rung, ...]:
+    """Return the rungs in the arithmetic of the processors that the plan is for."""
+    if not getattr(variant.target, "chooses_arithmetic", False):
+        return tuple(rungs)
+    arithmetic = arithmetic_for([profile.instruction_sets for profile in plan.profiles])
+    return tuple(replace(rung, arithmetic=arithmetic) for rung in rungs)
 
 
 def _passes(judgement: Judgement) -> bool:

@@ -1,4 +1,4 @@
-"""Latency of the variants on this machine: for the person who converts, never for the manifest.
+"""Latency and memory of the variants here: for the person who converts, never for the manifest.
 
 The clock and the statistics are the harness's (`edgekit.bench`), and the variants take turns.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from edgekit.bench import Effort, Summary, measure, summarize
+from edgekit.bench import Effort, Setting, Summary, bench_path, measure, summarize
 from edgekit.runtime.base import Session, Tensor
 
 MAX_RUNS = 300
@@ -37,6 +38,12 @@ def latencies(
     runs = min(MAX_RUNS, max(MIN_RUNS, int(budget_s / one_round_s)))
     samples = measure(candidates, Effort(warmup_runs=min(10, runs), num_runs=runs, min_secs=0.0))
     return {name: summarize(values, unit="ms") for name, values in samples.items()}
+
+
+def peak_memory_mb(bundle: Path, threads: int) -> float | None:
+    """Return the most memory that a fresh process held which ran this bundle alone, MiB."""
+    few = Effort(warmup_runs=1, num_runs=MIN_RUNS, min_secs=0.0)
+    return bench_path(bundle, Setting(effort=few, threads=threads, starts=1)).memory.peak_mb
 
 
 def _turns(session: Session, inputs: Sequence[list[Tensor]]) -> Callable[[], object]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters.cache import Cache
+from converters.choice import Candidate, pareto_front, preferences, ranked
 from converters.ladder import Climbed, climb
-from converters.measure import latencies
+from converters.measure import latencies, peak_memory_mb
 from converters.package import deliver, work_folder
 from converters.page import PAGE, html_page
 from converters.pictures import flips_of
@@ -63,13 +64,15 @@ def convert(plan: ConversionPlan, watch: Watch = lambda *_: None) -> ConversionR
         measured = _measure(made, prepared, plan, watch)
         slower = slower_than_float(measured, _floats(made))
         kept = made if plan.allow_slower else _without(made, slower)
+        told, notes, picked = _package(kept, measured, prepared, plan, work=work, watch=watch)
         report = ConversionReport(
             model=plan.model,
             version=plan.version,
             source=_source_report(prepared),
-            variants=tuple(_report(m, measured[m.name]) for m in kept),
+            variants=told,
             seconds=time.perf_counter() - began,
-            notes=tuple(slower.values()),
+            notes=(*slower.values(), *notes),
+            picked=picked,
             rejected=tuple(m.name for m in made if m not in kept),
         )
         (work / FINISHED / REPORT).write_bytes(codec.encode(report) + b"\n")
@@ -85,7 +88,6 @@ def convert(plan: ConversionPlan, watch: Watch = lambda *_: None) -> ConversionR
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Made:
     variant: Variant
-    bundle: Bundle
     climbed: Climbed
     floating: Path
     seconds: float
@@ -102,15 +104,54 @@ def _make(
     watch(variant.name, Step.LOWER, 0.0)
     floating = lower(variant, prepared, work)
     climbed = climb(variant, prepared, plan, floating=floating, work=work, watch=watch)
-    watch(variant.name, Step.PACKAGE, 0.0)
-    bundle = package(variant, climbed.rung, prepared, plan, climbed.checked, folder=work / FINISHED)
-    watch(variant.name, Step.PACKAGE, 1.0)
     return _Made(
         variant=variant,
-        bundle=bundle,
         climbed=climbed,
         floating=floating,
         seconds=time.perf_counter() - began,
+    )
+
+
+def _package(
+    kept: tuple[_Made, ...],
+    measured: Mapping[str, Summary],
+    prepared: Prepared,
+    plan: ConversionPlan,
+    *,
+    work: Path,
+    watch: Watch,
+) -> tuple[tuple[VariantReport, ...], tuple[str, ...], str]:
+    """Write the bundles; return what is told about them, notes, and the one that is picked."""
+    candidates = [_candidate(m, measured[m.name]) for m in kept]
+    order = ranked(candidates, plan.objective) if plan.objective else ()
+    preference, front = preferences(order), pareto_front(candidates)
+    told, notes = [], []
+    for m in kept:
+        watch(m.name, Step.PACKAGE, 0.0)
+        bundle, note = package(
+            m.variant,
+            m.climbed.rung,
+            prepared,
+            plan,
+            m.climbed.checked,
+            folder=work / FINISHED,
+            preference=preference.get(m.name),
+        )
+        notes += [note] if note else []
+        peak_mb = peak_memory_mb(bundle.path, plan.threads)
+        told.append(_report(m, bundle, measured[m.name], peak_mb, front=m.name in front))
+        watch(m.name, Step.PACKAGE, 1.0)
+    return tuple(told), tuple(notes), order[0] if order else ""
+
+
+def _candidate(made: _Made, latency: Summary) -> Candidate:
+    return Candidate(
+        name=made.name,
+        median_ms=latency.median,
+        low_ms=latency.interval.low,
+        high_ms=latency.interval.high,
+        model_bytes=made.climbed.checked.model.stat().st_size,
+        accuracy=made.climbed.checked.accuracy,
     )
 
 
@@ -141,7 +182,7 @@ def _floats(made: tuple[_Made, ...]) -> dict[str, str]:
 
 
 def _without(made: tuple[_Made, ...], slower: Mapping[str, str]) -> tuple[_Made, ...]:
-    """Remove the bundles of variants that are slower than their float.
+    """Leave out the variants that are slower than their float.
 
     Raises:
         BudgetError: None would be left.
@@ -152,9 +193,6 @@ def _without(made: tuple[_Made, ...], slower: Mapping[str, str]) -> tuple[_Made,
             f"nothing is left: {'; '.join(slower.values())}",
             todo="give --allow-slower, or convert to the float variant",
         )
-    for m in made:
-        if m not in kept:
-            m.bundle.path.unlink()
     return kept
 
 
@@ -167,8 +205,16 @@ def _source_report(prepared: Prepared) -> SourceReport:
     )
 
 
-def _report(made: _Made, latency: Summary) -> VariantReport:
+def _report(
+    made: _Made, bundle: Bundle, latency: Summary, peak_mb: float | None, *, front: bool
+) -> VariantReport:
     climbed = made.climbed
     return variant_report(
-        made.bundle, climbed.checked, latency, made.seconds, attempts=climbed.attempts
+        bundle,
+        climbed.checked,
+        latency,
+        made.seconds,
+        attempts=climbed.attempts,
+        peak_mb=peak_mb,
+        front=front,
     )

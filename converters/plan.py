@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from converters.choice import Objective
+from converters.profiles import Profile
 from edgekit.errors import UsageError
 from edgekit.manifest import Layout, Postprocessing, Preprocessing, TensorSpec
 
@@ -45,6 +47,8 @@ class ConversionPlan:
         max_accuracy_drop: Largest loss of accuracy, percentage points (or the metric's unit); None
             tells the loss and does not judge it.
         allow_slower: Keep a quantized variant that is slower here than its float.
+        profiles: Kinds of devices that the files are for; they choose the 8-bit arithmetic.
+        objective: What decides which variant devices prefer; None leaves it to the recipes.
         golden_count: Golden samples in each bundle, >= 1.
         threads: Threads of the runtimes while measuring and proving, >= 1.
         cache: Folder of what earlier runs finished; None keeps nothing between runs.
@@ -68,6 +72,8 @@ class ConversionPlan:
     parameters_schema: dict[str, Any] | None = None
     max_accuracy_drop: float | None = None
     allow_slower: bool = False
+    profiles: tuple[Profile, ...] = ()
+    objective: Objective | None = None
     golden_count: int = 16
     threads: int = 1
     cache: Path | None = None

@@ -176,7 +176,7 @@ def prove(
     """Prove a model file on the held-out samples.
 
     Raises:
-        ProofError: It does not compute what the source computes.
+        ParityError: It does not compute what the source computes.
     """
     samples, metric = reference.samples, reference.metric
     features: list[Features] = []

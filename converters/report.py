@@ -75,6 +75,8 @@ class VariantReport:
         runs: Runs that were measured.
         seconds: Time that making and proving it took.
         attempts: Rungs that were tried; the last one made the variant.
+        peak_mb: Most memory that a process with this model alone held, MiB; None if unknown.
+        front: Whether no other variant is as fast, as small and as accurate, and better in one.
     """
 
     variant: str
@@ -94,6 +96,8 @@ class VariantReport:
     runs: int
     seconds: float
     attempts: tuple[Attempt, ...] = ()
+    peak_mb: float | None = None
+    front: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +112,7 @@ class ConversionReport:
         seconds: Time of the whole conversion.
         notes: What a person should know, such as an int8 that is slower here than its float.
         rejected: Variants that were left out because they are slower here than their float.
+        picked: The best variant by the plan's objective; empty without one.
         format_version: Version of this report, "major.minor".
     """
 
@@ -118,6 +123,7 @@ class ConversionReport:
     seconds: float
     notes: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
+    picked: str = ""
     format_version: str = "1.0"
 
 
@@ -127,6 +133,9 @@ def variant_report(
     latency: Summary,
     seconds: float,
     attempts: tuple[Attempt, ...] = (),
+    *,
+    peak_mb: float | None = None,
+    front: bool = False,
 ) -> VariantReport:
     """Return what is told about a bundle."""
     return VariantReport(
@@ -147,6 +156,8 @@ def variant_report(
         runs=latency.count,
         seconds=seconds,
         attempts=attempts,
+        peak_mb=peak_mb,
+        front=front,
     )
 
 

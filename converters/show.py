@@ -114,7 +114,7 @@ def print_report(report: ConversionReport, out: Path) -> None:
         f"on {source.samples} held-out samples",
     )
     table.add_column("variant", no_wrap=True)
-    for name in ("size", "accuracy", "worst diff", "SQNR", "agrees", "median here"):
+    for name in ("size", "accuracy", "worst diff", "SQNR", "agrees", "median here", "memory"):
         table.add_column(name, justify="right", no_wrap=True)
     for v in report.variants:
         table.add_row(
@@ -125,11 +125,15 @@ def print_report(report: ConversionReport, out: Path) -> None:
             f"{v.sqnr_db:.1f} dB",
             f"{v.agreement:.1%}",
             f"{v.median_ms:.3f} ms",
+            "-" if v.peak_mb is None else f"{v.peak_mb:.0f} MiB",
         )
     console.print(table)
     for v in report.variants:
         for attempt in v.attempts:
             console.print(_attempt_text(v.variant, attempt))
+    if report.picked:
+        front = ", ".join(v.variant for v in report.variants if v.front)
+        console.print(f"picked: {report.picked}; nothing beats in every respect: {front}")
     for note in report.notes:
         console.print(f"note: {note}")
     if report.rejected:

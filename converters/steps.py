@@ -23,13 +23,14 @@ from typing import TypeAlias
 from converters.cache import Cache
 from converters.capture import Captured, capture, known_inputs
 from converters.collection import collect, samples_of
+from converters.crosscpu import of_rung
 from converters.dynamic import check_sizes
 from converters.evaluate import answers_of, with_states
 from converters.metrics import find_metric
 from converters.package import tool_versions, write_variant
 from converters.plan import ConversionPlan, input_of
 from converters.proof import Checked, Reference, bind_inputs, feedback_of, prove, quality_of, refer
-from converters.quantize import Calibration, Kind, Rung
+from converters.quantize import Arithmetic, Calibration, Kind, Rung
 from converters.reading import read_samples
 from converters.samples import Samples, check_held_out
 from converters.source import load_source
@@ -39,6 +40,8 @@ from edgekit.device import Requirements
 from edgekit.errors import DataError
 from edgekit.manifest import Lineage, Manifest
 from edgekit.runtime import open_session
+
+_USUAL = Arithmetic.PORTABLE
 
 
 class Step(StrEnum):
@@ -184,7 +187,7 @@ def check(
     """Prove a model file on the held-out samples, and at the ends of sizes that vary.
 
     Raises:
-        ProofError: It does not compute what the source computes.
+        ParityError: It does not compute what the source computes.
     """
     session = open_session(model, variant.target.format, threads=plan.threads)
     limits = variant.recipe.limits
@@ -217,15 +220,43 @@ def package(
     checked: Checked,
     *,
     folder: Path,
-) -> Bundle:
+    preference: int | None = None,
+) -> tuple[Bundle, str]:
     """Write the bundle, and recompute its golden samples as a device would.
+
+    Args:
+        variant: Of what.
+        rung: How the file was made.
+        prepared: What capture ensured.
+        plan: What to do.
+        checked: The file, proven.
+        folder: Where to.
+        preference: Among the variants of a device; None leaves it to the recipe.
+
+    Returns:
+        The bundle, and what to know about other processors.
 
     Raises:
         ProofError: A golden sample does not reproduce even here.
         StorageError: No room or no permission.
     """
     manifest = _manifest(variant, rung, prepared, plan, checked)
-    return write_variant(folder, manifest, checked)
+    inputs = [
+        checked.golden.tensors(index, plan.preprocessing) for index in range(checked.spec.count)
+    ]
+    elsewhere = of_rung(
+        variant.target,
+        rung,
+        checked.model,
+        checked.session,
+        inputs,
+        atol=checked.spec.atol,
+        where=variant.name,
+    )
+    requires = replace(manifest.requires, instruction_sets=elsewhere.instruction_sets)
+    if preference is not None:
+        requires = replace(requires, preference=preference)
+    return write_variant(folder, replace(manifest, requires=requires), checked), elsewhere.note
 
 
 def _manifest(
@@ -255,6 +286,11 @@ def _manifest(
     )
 
 
+def _arithmetic(rung: Rung) -> str:
+    integers = rung.kind in {Kind.STATIC, Kind.DYNAMIC}
+    return f", {rung.arithmetic}" if integers and rung.arithmetic is not _USUAL else ""
+
+
 def _lineage(variant: Variant, rung: Rung, prepared: Prepared) -> Lineage:
     source = prepared.captured.source
     digests = {**source.digests, "evaluation": prepared.reference.samples.sha256}
@@ -263,6 +299,6 @@ def _lineage(variant: Variant, rung: Rung, prepared: Prepared) -> Lineage:
     return Lineage(
         source=source.name,
         digests=digests,
-        recipe=f"{variant.recipe.name}: {rung.name}",
+        recipe=f"{variant.recipe.name}: {rung.name}{_arithmetic(rung)}",
         tools=tool_versions(("edgekit", "numpy", *source.packages, *variant.target.packages)),
     )

@@ -2,12 +2,13 @@
 
     EdgeKitError                 1   a check said no, or something else went wrong
     |-- BudgetError              1   the author of the model: a loss beyond what was allowed
+    |   `-- ParityError          1   the author of the model: beyond the tolerance of a precision
     |-- UsageError               2   the person at the keyboard: an argument or a configuration
     |-- InconclusiveError        3   nobody yet: there is too little evidence to say
     |-- SourceError             10   the author of the model: it cannot be loaded or captured
     |-- DataError               11   the owner of the data: calibration or evaluation data
     |-- TargetError             12   the author of the model: a target cannot express it
-    |-- ProofError              13   the author of the model: parity, accuracy or a golden sample
+    |-- ProofError              13   the author of the model: a golden sample, a proof of nothing
     |-- FormatError             14   the writer of a file or message that is not what it says
     |   `-- BundleError         14   the writer of a bundle
     |-- TrustError              15   the holder of the keys: a signature, a digest, an expiry
@@ -51,6 +52,10 @@ class BudgetError(EdgeKitError):
     """A variant loses more than the engineer allowed; there is no bundle."""
 
 
+class ParityError(BudgetError):
+    """A variant is beyond the tolerance of its precision: it computes something else."""
+
+
 class UsageError(EdgeKitError):
     """An argument or a configuration value cannot be used."""
 
@@ -82,7 +87,7 @@ class TargetError(EdgeKitError):
 
 
 class ProofError(EdgeKitError):
-    """A converted model does not compute what the source computes."""
+    """A golden sample does not reproduce, or a source answers what can prove nothing."""
 
     exit_code = 13
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -46,6 +47,22 @@ class Profile:
     operators: tuple[str, ...] = ()
     preflight_only: bool = False
     unmeasured: bool = True
+
+
+def targets_of(profiles: Sequence[Profile]) -> tuple[str, ...]:
+    """Return the variants that make sense on some kinds of devices, each once, in their order.
+
+    Raises:
+        UsageError: A kind is for preflight only.
+    """
+    for profile in profiles:
+        if profile.preflight_only:
+            raise UsageError(
+                f"{profile.name} is for edgekit preflight only",
+                where="--profile",
+                todo="name variants with --target",
+            )
+    return tuple(dict.fromkeys(name for profile in profiles for name in profile.targets))
 
 
 def shipped() -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Recipes (data) and the calibration that feeds them."""
 
+from converters.quantize.arithmetic import VNNI, Arithmetic, arithmetic_for
 from converters.quantize.calibration import Calibration, calibrate_on
 from converters.quantize.recipes import (
     FP16,
@@ -16,7 +17,10 @@ from converters.quantize.recipes import (
 )
 
 __all__ = [
+    "Arithmetic",
     "Calibration",
+    "VNNI",
+    "arithmetic_for",
     "calibrate_on",
     "FP16",
     "FP32",

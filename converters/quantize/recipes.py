@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from converters.quantize.arithmetic import Arithmetic
 from edgekit.manifest import Precision
 
 
@@ -54,20 +55,24 @@ class Rung:
         precision: Number format that comes out.
         kind: What is done.
         method: Ranges of activations.
+        equalizes: Whether scales move between layers first, so that channels are alike.
         corrects_bias: Whether biases make up for the mean error of rounded weights.
         float_share: Share of the layers, the most sensitive ones, that stay in float, in [0, 1].
         activation_bits: 8 or 16.
         integer_ends: Whether inputs and outputs of the file are integers.
+        arithmetic: Of 8-bit products.
     """
 
     name: str
     precision: Precision
     kind: Kind = Kind.STATIC
     method: Method = Method.MIN_MAX
+    equalizes: bool = False
     corrects_bias: bool = False
     float_share: float = 0.0
     activation_bits: int = 8
     integer_ends: bool = False
+    arithmetic: Arithmetic = Arithmetic.PORTABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +134,17 @@ INT8 = Recipe(
         Rung(name="percentile", precision=Precision.INT8, method=Method.PERCENTILE),
         Rung(name="entropy", precision=Precision.INT8, method=Method.ENTROPY),
         Rung(name="mse", precision=Precision.INT8, method=Method.MSE),
+        Rung(name="equalisation", precision=Precision.INT8, equalizes=True),
         Rung(
             name="mse, bias correction",
             precision=Precision.INT8,
             method=Method.MSE,
+            corrects_bias=True,
+        ),
+        Rung(
+            name="equalisation, bias correction",
+            precision=Precision.INT8,
+            equalizes=True,
             corrects_bias=True,
         ),
         *(

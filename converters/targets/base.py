@@ -12,7 +12,11 @@ from edgekit.manifest import ModelFormat
 
 
 class Target(Protocol):
-    """A family of model files. A package adds one by the entry point group "edgekit.targets"."""
+    """A family of model files. A package adds one by the entry point group "edgekit.targets".
+
+    It may also have `lowers(operator)`, asked by preflight, `saturating(model, inputs)`, asked by
+    the cross-CPU check, and a true `chooses_arithmetic` if it heeds `Rung.arithmetic`.
+    """
 
     @property
     def name(self) -> str:

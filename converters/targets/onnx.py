@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from converters.quiet import quiet_python
 from converters.source import ModuleSource, OnnxSource
 from converters.targets.base import Target
 from converters.targets.onnx_quantize import quantize_file
+from converters.targets.onnx_saturate import saturating_answers
 from converters.targets.operators import refusal
 from edgekit.device import RuntimeRange
 from edgekit.errors import EdgeKitError, TargetError
 from edgekit.manifest import ModelFormat
+from edgekit.runtime import Tensor
 
 # The newest opset that torch's exporter writes natively, and the oldest file version that may
 # carry it: every runtime since ONNX Runtime 1.14 reads both.
@@ -46,6 +49,7 @@ class OnnxTarget:
     name = "onnx"
     format = ModelFormat.ONNX
     recipes = (FP32, FP16, INT8, INT8_DYNAMIC, INT8_INT16)
+    chooses_arithmetic = True
     packages = ("onnx", "onnxscript", "onnxruntime")
 
     def lower(self, captured: Captured, out: Path) -> None:
@@ -83,6 +87,10 @@ class OnnxTarget:
             ) from error
         _strip(quantized)
         out.write_bytes(quantized.SerializeToString(deterministic=True))
+
+    def saturating(self, model: Path, inputs: Sequence[list[Tensor]]) -> list[list[Tensor]] | None:
+        """Return answers as processors without VNNI give them, simulated; None for the same."""
+        return saturating_answers(model, inputs)
 
     def runtimes(self, model: Path, rung: Rung) -> tuple[RuntimeRange, ...]:
         """Return the oldest ONNX Runtime that reads the file's opset and version."""

@@ -1,8 +1,8 @@
 """Quantizes float ONNX files: static with ranges of every kind, dynamic, and half precision.
 
 Ranges are taken once for a float file and kept beside it, so that a second rung or variant finds
-them. Weights keep to 7 bits (`reduce_range`), because processors with AVX2 or AVX-512 and no VNNI
-saturate sums of two full products, and the same file must answer alike everywhere.
+them. Weights keep to 7 bits (`reduce_range`) unless the file is for known processors: those with
+AVX2 or AVX-512 and no VNNI saturate sums of two full products (`quantize.arithmetic`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from converters.extras import need
-from converters.quantize import Calibration
+from converters.quantize import Arithmetic, Calibration
 from converters.quantize.recipes import Kind, Method, Rung
 from converters.targets import onnx_observe as observe
+from converters.targets.onnx_equalize import equalize
 from edgekit.errors import TargetError
 from edgekit.manifest import Precision
 from edgekit.runtime import Tensor
@@ -32,7 +33,7 @@ def quantize_file(model: Path, rung: Rung, calibration: Calibration | None, out:
     if rung.kind is Kind.HALF:
         return _half(model)
     if rung.kind is Kind.DYNAMIC:
-        return _dynamic(model, out)
+        return _dynamic(model, rung, out)
     if calibration is None:
         raise ValueError("static quantization needs calibration")
     return _static(model, rung, calibration, out)
@@ -45,7 +46,7 @@ def _half(model: Path) -> Any:  # noqa: ANN401 (onnx)
     return float16.convert_float_to_float16(loaded, keep_io_types=True)
 
 
-def _dynamic(model: Path, out: Path) -> Any:  # noqa: ANN401 (onnx)
+def _dynamic(model: Path, rung: Rung, out: Path) -> Any:  # noqa: ANN401 (onnx)
     """Quantize matrix products only: dynamic convolutions are an order of magnitude slower."""
     onnx, quantization = need("onnx"), need("onnxruntime.quantization")
     prepared = out.with_suffix(".prepared.onnx")
@@ -63,7 +64,7 @@ def _dynamic(model: Path, out: Path) -> Any:  # noqa: ANN401 (onnx)
         out,
         op_types_to_quantize=["MatMul", "Gemm"],
         per_channel=True,
-        reduce_range=True,
+        reduce_range=rung.arithmetic is Arithmetic.PORTABLE,
         weight_type=quantization.QuantType.QInt8,
     )
     return onnx.load(out)
@@ -73,12 +74,16 @@ def _static(model: Path, rung: Rung, calibration: Calibration, out: Path) -> Any
     onnx = need("onnx")
     prepared = out.with_suffix(".prepared.onnx")
     prepare(model, prepared)
-    exact = model.with_suffix(".ranges.json")
+    # What is learnt about an equalised file holds for no other.
+    kept = model.with_suffix(".equalized.onnx") if rung.equalizes else model
+    if rung.equalizes and not equalize(prepared):
+        raise TargetError("onnx has nothing to equalise here: no two layers with ReLU between")
+    exact = kept.with_suffix(".ranges.json")
     if not exact.exists():
         _run(prepared, out, calibration, exact, replace(rung, activation_bits=8))
     ranges = exact
     if rung.method is not Method.MIN_MAX:
-        ranges = model.with_suffix(f".{rung.method}.json")
+        ranges = kept.with_suffix(f".{rung.method}.json")
         if not ranges.exists():
             observe.write_ranges(prepared, exact, ranges, rung.method, calibration)
     left_out: Sequence[str] = ()
@@ -127,10 +132,10 @@ def _run(
         out,
         _Reader(observe.input_names(prepared), calibration),
         quant_format=quantization.QuantFormat.QDQ,
-        activation_type=kinds.QInt16 if rung.activation_bits == 16 else kinds.QUInt8,
+        activation_type=_activations(rung),
         weight_type=kinds.QInt8,
         per_channel=True,
-        reduce_range=True,
+        reduce_range=rung.arithmetic is Arithmetic.PORTABLE,
         calibrate_method=quantization.CalibrationMethod.MinMax,
         nodes_to_quantize=list(only),
         nodes_to_exclude=list(left_out),
@@ -142,6 +147,13 @@ def _run(
             "UseQDQContribOps": rung.activation_bits == 16,
         },
     )
+
+
+def _activations(rung: Rung) -> Any:  # noqa: ANN401 (onnxruntime)
+    kinds = need("onnxruntime.quantization").QuantType
+    if rung.activation_bits == 16:
+        return kinds.QInt16
+    return kinds.QInt8 if rung.arithmetic is Arithmetic.S8S8 else kinds.QUInt8
 
 
 def prepare(model: Path, out: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from converters.capture import Captured
 from converters.extras import need
-from converters.quantize import FP32, INT8, Calibration, Kind, Method, Recipe, Rung
+from converters.quantize import FP32, INT8, Arithmetic, Calibration, Kind, Method, Recipe, Rung
 from converters.quiet import quiet_python
 from converters.targets.base import Target
 from converters.targets.onnx import OnnxTarget
@@ -48,6 +48,7 @@ class OpenVinoTarget:
     name = "openvino"
     format = ModelFormat.OPENVINO
     recipes = (FP32, _INT8)
+    chooses_arithmetic = True
     packages = ("onnx", "onnxscript", "openvino", "nncf")
 
     def lower(self, captured: Captured, out: Path) -> None:
@@ -108,14 +109,16 @@ def _library() -> Any:  # noqa: ANN401 (openvino)
 
 
 def _static(model: Any, rung: Rung, calibration: Calibration | None) -> Any:  # noqa: ANN401 (openvino)
-    """Return NNCF's int8; weights keep to 7 bits for processors that saturate sums of products."""
+    """Return NNCF's int8; weights keep to 7 bits unless all processors have VNNI."""
     if calibration is None:
         raise ValueError("static quantization needs calibration")
     nncf = need("nncf", EXTRA)
     advanced = need("nncf.quantization.advanced_parameters", EXTRA)
     names = [port.get_any_name() for port in model.inputs]
     feeds = _Feeds(names, calibration)
-    options = {"overflow_fix": advanced.OverflowFix.ENABLE}
+    full = rung.arithmetic is Arithmetic.U8S8
+    fix = advanced.OverflowFix.DISABLE if full else advanced.OverflowFix.ENABLE
+    options: dict[str, Any] = {"overflow_fix": fix}
     if rung.method is Method.PERCENTILE:
         estimator = need("nncf.quantization.range_estimator", EXTRA)
         options["activations_range_estimator_params"] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ _INT8 = replace(
     rungs=tuple(
         rung
         for rung in INT8.rungs
-        if rung.method is Method.MIN_MAX and not rung.corrects_bias and not rung.float_share
+        if rung.method is Method.MIN_MAX
+        and not (rung.equalizes or rung.corrects_bias or rung.float_share)
     ),
 )
 
@@ -108,6 +110,11 @@ class TfliteTarget:
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise TargetError(f"tflite cannot quantize it to {recipe.name} ({reason})") from error
         out.write_bytes(quantized)
+
+    def saturating(self, model: Path, inputs: Sequence[list[Tensor]]) -> list[list[Tensor]] | None:
+        """Return None: both runtimes multiply in 16 bits and add in 32 on every processor."""
+        del model, inputs
+        return None
 
     def runtimes(self, model: Path, rung: Rung) -> tuple[RuntimeRange, ...]:
         """Return the runtimes that files of this rung were proven on."""

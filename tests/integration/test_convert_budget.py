@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
+from converters.choice import Objective
+from converters.given import package_given
 from converters.pipeline import convert
 from converters.plan import ConversionPlan
-from converters.quantize import INT8
+from converters.profiles import read_profile
+from converters.quantize import INT8, Limits
 from converters.report import VariantReport
 from converters.targets.onnx import TARGET
 from edgekit.bundle import open_bundle
+from edgekit.device import DeviceProfile, pick_variant
 from edgekit.errors import BudgetError, InconclusiveError
 from edgekit.manifest import Precision, Preprocessing
 from edgekit.verdict import Verdict
@@ -132,6 +137,118 @@ def test_the_ladder_climbs_until_the_budget_is_kept(skewed_plan: ConversionPlan)
     assert Verdict.PASS not in verdicts[:-1]
     assert told.accuracy is not None
     assert told.accuracy > 0.98
+
+
+@pytest.mark.parametrize(
+    ("rung", "worse_by_db"),
+    [("equalisation", 10.0), ("equalisation, bias correction", 10.0)],
+)
+def test_on_a_skewed_network_equalisation_gains_what_min_max_loses(
+    skewed_plan: ConversionPlan,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rung: str,
+    worse_by_db: float,
+):
+    def sqnr_db(name: str) -> float:
+        (one,) = (r for r in INT8.rungs if r.name == name)
+        free = Limits(relative_diff=9.0, sqnr_db=-99.0, agreement=0.0, golden_diff=4 / 255)
+        monkeypatch.setattr(TARGET, "recipes", (replace(INT8, rungs=(one,), limits=free),))
+        made = replace(skewed_plan, out=tmp_path / name.replace(" ", "-"))
+        return convert(made).variants[0].sqnr_db
+
+    assert sqnr_db(rung) > sqnr_db("min-max") + worse_by_db
+
+
+def test_a_slower_quantized_variant_is_left_out_unless_it_is_allowed(
+    test_data: Path, mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made = mnist_plan(test_data, mnist, tmp_path / "out", variants=("onnx-fp32", "onnx-int8-int16"))
+    report = convert(replace(made, allow_slower=False))
+    assert report.rejected == ("onnx-int8-int16",)
+    assert names(report.variants) == ["onnx-fp32"]
+    assert "slower here than onnx-fp32" in report.notes[0]
+    assert sorted(p.name for p in made.out.glob("*.bundle")) == ["mnist-1-onnx-fp32.bundle"]
+    allowed = convert(replace(made, out=tmp_path / "allowed"))
+    assert names(allowed.variants) == ["onnx-fp32", "onnx-int8-int16"]
+
+
+@pytest.mark.parametrize("objective", list(Objective))
+def test_an_objective_orders_what_devices_prefer(
+    test_data: Path, mnist: Path, tmp_path: Path, objective: Objective
+):
+    made = mnist_plan(
+        test_data,
+        mnist,
+        tmp_path / "out",
+        variants=("onnx-fp32", "onnx-int8"),
+        objective=objective,
+    )
+    report = convert(made)
+    by = {
+        Objective.SIZE: lambda v: v.model_bytes,
+        Objective.LATENCY: lambda v: v.median_ms,
+    }[objective]
+    best = min(report.variants, key=by)
+    assert report.picked == best.variant
+    assert best.front
+    manifests = [open_bundle(made.out / v.bundle).manifest for v in report.variants]
+    box = DeviceProfile(arch="x86_64", runtimes={"onnxruntime": "1.31.1"})
+    picked = pick_variant(manifests, box)
+    assert picked is not None
+    assert picked.variant == best.variant
+    assert all(v.peak_mb is not None and v.peak_mb > 10 for v in report.variants)
+
+
+@pytest.mark.parametrize(
+    ("profile", "kind", "widest", "restricted"),
+    [
+        ("x86-64-avx2", "uint8", 64, ()),
+        ("x86-64-vnni", "uint8", 127, None),
+        ("raspberry-pi-5", "int8", 127, ()),
+    ],
+)
+def test_the_profile_chooses_the_arithmetic(
+    test_data: Path,
+    mnist: Path,
+    tmp_path: Path,
+    profile: str,
+    kind: str,
+    widest: int,
+    restricted: tuple[str, ...] | None,
+):
+    made = mnist_plan(test_data, mnist, tmp_path / "out", profiles=(read_profile(profile),))
+    (told,) = convert(made).variants
+    bundle = open_bundle(made.out / told.bundle)
+    model = onnx.load_from_string(bundle.read("model.onnx"))
+    to_array = onnx.numpy_helper.to_array
+    stored = {t.name: to_array(t) for t in model.graph.initializer}
+    zero = next(stored[n.input[2]] for n in model.graph.node if n.op_type == "QuantizeLinear")
+    weights = [v for n, v in stored.items() if n.endswith("_quantized") and v.dtype == np.int8]
+    assert zero.dtype.name == kind
+    assert max(int(np.abs(w.astype(int)).max()) for w in weights) == widest
+    if restricted is not None:
+        assert bundle.manifest.requires.instruction_sets == restricted
+
+
+def test_a_ready_made_file_that_saturates_is_for_vnni_only(
+    test_data: Path, mnist: Path, tmp_path: Path
+):
+    """Written with full 8-bit weights and inputs so bright that pairs of products overflow."""
+    made = mnist_plan(test_data, mnist, tmp_path / "out", profiles=(read_profile("x86-64-vnni"),))
+    (told,) = convert(made).variants
+    file = tmp_path / "vendor.onnx"
+    file.write_bytes(open_bundle(made.out / told.bundle).read("model.onnx"))
+    given = replace(made, source=str(file), variants=("auto",), out=tmp_path / "given", profiles=())
+    report = package_given(given)
+    manifest = open_bundle(given.out / report.variants[0].bundle).manifest
+    simulated = [note for note in report.notes if "simulated" in note]
+    assert (manifest.requires.instruction_sets == ("vnni",)) == any(
+        "only for processors" in note for note in simulated
+    )
+    assert manifest.requires.instruction_sets == (
+        open_bundle(made.out / told.bundle).manifest.requires.instruction_sets
+    )
 
 
 def test_a_budget_that_no_rung_keeps_leaves_no_bundle(

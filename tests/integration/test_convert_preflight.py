@@ -53,7 +53,7 @@ def test_a_plain_network_runs_everywhere(name: str):
 
 def test_an_operator_is_named_for_each_target_with_its_line():
     told = found(f"{MODELS}:Eigenvalues", read_profile("x86-64-avx2"))
-    assert {f.target for f in told} == {"onnx", "tflite"}
+    assert {f.target for f in told} == {"onnx", "openvino", "tflite"}
     for finding in told:
         assert "eigh" in finding.what
         assert finding.where.endswith(f"convert_models.py:{line_of('# the operator')}")

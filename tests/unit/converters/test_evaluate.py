@@ -17,7 +17,7 @@ from converters.evaluate import (
 from converters.metrics import accuracy, find_metric, top1
 from converters.quantize import FP32, INT8
 from converters.samples import Samples
-from edgekit.errors import DataError, ProofError
+from edgekit.errors import DataError, ParityError, ProofError
 
 RNG = np.random.default_rng(0)
 SCORES = RNG.normal(size=(50, 4)).astype(np.float32)
@@ -99,7 +99,7 @@ def test_agreement_is_the_share_of_equal_winners():
 
 @pytest.mark.parametrize("answer", [SCORES[:, :3], np.where(SCORES > 1, np.inf, SCORES)])
 def test_answers_of_another_shape_or_not_finite_fail(answer: np.ndarray):
-    with pytest.raises(ProofError, match=r"^v: output 0"):
+    with pytest.raises(ParityError, match=r"^v: output 0"):
         compare((SCORES,), (answer,), where="v")
 
 
@@ -120,14 +120,14 @@ def test_sqnr_is_ten_decibels_a_factor_ten_in_power(noise: float, expected: floa
     ],
 )
 def test_a_broken_limit_is_an_error_that_names_it(limits, bad: dict[str, float], reason: str):
-    with pytest.raises(ProofError, match=rf"^onnx-int8: .*{reason}"):
+    with pytest.raises(ParityError, match=rf"^onnx-int8: .*{reason}"):
         check_parity(parity(**bad), limits, where="onnx-int8")
 
 
 def test_int8_is_allowed_what_fp32_is_not():
     noisy = parity(relative_diff=0.1, sqnr_db=30.0, agreement=0.98)
     check_parity(noisy, INT8.limits, where="v")
-    with pytest.raises(ProofError):
+    with pytest.raises(ParityError):
         check_parity(noisy, FP32.limits, where="v")
 
 
