@@ -53,6 +53,9 @@ class Summary:
         sum_log_latency: Sum of ln(latency in ms).
         sum_sq_log_latency: Sum of squares of ln(latency in ms).
         max_rss_bytes: Largest resident memory of the worker.
+        tails: Windows whose 95th percentile is known.
+        sum_log_p95: Sum over them of ln(95th percentile of the latency in ms).
+        sum_rss_mb: Sum over the windows of the worker's resident memory, MiB.
     """
 
     windows: int = 0
@@ -62,6 +65,9 @@ class Summary:
     sum_log_latency: float = 0.0
     sum_sq_log_latency: float = 0.0
     max_rss_bytes: int = 0
+    tails: int = 0
+    sum_log_p95: float = 0.0
+    sum_rss_mb: float = 0.0
 
     def __add__(self, other: Self) -> Summary:
         return Summary(
@@ -72,12 +78,28 @@ class Summary:
             sum_log_latency=self.sum_log_latency + other.sum_log_latency,
             sum_sq_log_latency=self.sum_sq_log_latency + other.sum_sq_log_latency,
             max_rss_bytes=max(self.max_rss_bytes, other.max_rss_bytes),
+            tails=self.tails + other.tails,
+            sum_log_p95=self.sum_log_p95 + other.sum_log_p95,
+            sum_rss_mb=self.sum_rss_mb + other.sum_rss_mb,
         )
 
     @property
     def mean_log_latency(self) -> float | None:
         """Mean of ln(latency in ms); None when none was measured."""
         return self.sum_log_latency / self.latencies if self.latencies else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """Another model on the same device, whose bundle stayed the same.
+
+    Attributes:
+        before: Its windows before the stage.
+        after: Its windows in the stage's interval.
+    """
+
+    before: Summary
+    after: Summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +117,7 @@ class DeviceEvidence:
         before: Its windows on the previous release, before the swap (empty: first install).
         after: Its windows on the new release (a control: on the old) in the stage's interval.
         shadow: What it found about the release while that answered nobody; None if nothing yet.
+        neighbours: Other models that it ran before and in the stage.
     """
 
     device_id: str
@@ -106,6 +129,7 @@ class DeviceEvidence:
     before: Summary = Summary()
     after: Summary = Summary()
     shadow: ShadowResult | None = None
+    neighbours: tuple[Neighbour, ...] = ()
 
     @property
     def log_change(self) -> float | None:

@@ -16,7 +16,7 @@ from fleet_server.domain.evidence import DeviceEvidence, Evidence, Population, R
 from fleet_server.domain.guard_rails import guard_rails, silent_devices
 from fleet_server.domain.judgement import Check, CheckName, Judgement
 from fleet_server.domain.policy import GatePolicy, Stage
-from fleet_server.domain.relative import relative_latency
+from fleet_server.domain.relative import relative
 
 _CONFIRMED = (DeploymentState.COMMITTED, DeploymentState.UNEXERCISED)
 
@@ -58,10 +58,8 @@ def judge(
     checks += _left_out(evidence)
     if look:
         strata = sorted({canary.stratum for canary in evidence.of(None, Role.CANARY)})
-        checks += [
-            relative_latency(gate, stage, evidence, stratum=stratum, last=last)
-            for stratum in strata
-        ]
+        for stratum in strata:
+            checks += relative(gate, stage, evidence, stratum=stratum, last=last)
     verdict = worst(check.verdict for check in checks)
     if verdict is Verdict.PASS and not last:
         verdict = Verdict.PENDING

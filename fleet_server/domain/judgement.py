@@ -21,6 +21,11 @@ class CheckName(StrEnum):
     LATENCY_BUDGET = "latency_budget"
     LATENCY_TIMES_BEFORE = "latency_times_before"
     RELATIVE_LATENCY = "relative_latency"
+    RELATIVE_TAIL = "relative_tail"
+    RELATIVE_ERRORS = "relative_errors"
+    RELATIVE_MEMORY = "relative_memory"
+    NEIGHBOUR_LATENCY = "neighbour_latency"
+    NEIGHBOUR_MEMORY = "neighbour_memory"
     SHADOW_AGREEMENT = "shadow_agreement"
     SHADOW_LATENCY = "shadow_latency"
 

@@ -126,7 +126,10 @@ class GatePolicy:
         error_rate_budget: Absolute share of inferences that may be errors, in (0, 1).
         latency_budget_ms: Largest geometric mean latency of a device, milliseconds; None is none.
         latency_times_before: Largest multiple of the device's own latency before the swap.
-        margin: Slowdown that is accepted, as a share (0.10 is 10 %).
+        margin: Slowdown that is accepted, as a share (0.10 is 10 %), of other models too.
+        tail_margin: Slowdown of the 95th percentile that is accepted, as a share.
+        error_margin: Rise of the odds of an error that is accepted, as a share.
+        memory_margin: Growth of memory that is accepted, as a share, of other models too.
         alpha: Chance of a false alarm in one stage and variant, one-sided.
         looks: Planned looks at the evidence, which share `alpha`.
     """
@@ -137,6 +140,9 @@ class GatePolicy:
     latency_budget_ms: float | None = None
     latency_times_before: float = 3.0
     margin: float = 0.10
+    tail_margin: float = 0.25
+    error_margin: float = 0.5
+    memory_margin: float = 0.25
     alpha: float = 0.05
     looks: int = 5
 
@@ -324,7 +330,10 @@ def _gate_problems(gate: GatePolicy) -> Iterator[str]:
             "latency_budget_ms must be above 0",
         ),
         (1 < gate.latency_times_before < float("inf"), "latency_times_before must be above 1"),
-        (0 <= gate.margin < float("inf"), "margin must be 0 or more"),
+        *(
+            (0 <= getattr(gate, name) < float("inf"), f"{name} must be 0 or more")
+            for name in ("margin", "tail_margin", "error_margin", "memory_margin")
+        ),
         (0 < gate.alpha < 0.5, "alpha must be between 0 and 0.5"),
         (1 <= gate.looks <= 100, "looks must be 1 to 100"),
     )

@@ -1,7 +1,8 @@
-"""The relative test: did the canaries of a stratum slow down more than its controls?
+"""The relative test: did the canaries of a stratum get worse than its controls?
 
-Per device the mean of ln(latency) after the swap minus before; a change of the whole fleet (a hot
-day, a busier street) cancels. Where the comparison is impossible the check says so.
+Per device one number a metric, after the swap minus before; a change of the whole fleet (a hot
+day, a busier street) cancels. Several metrics share the alpha of a look by Holm's procedure. Where
+the comparison is impossible the check says so.
 """
 
 from __future__ import annotations
@@ -12,17 +13,25 @@ from collections.abc import Sequence
 from edgekit.verdict import Verdict
 from fleet_server.domain.evidence import DeviceEvidence, Evidence, Role, Stratum
 from fleet_server.domain.judgement import Check, CheckName
+from fleet_server.domain.metrics import (
+    LATENCY,
+    OTHERS,
+    Metric,
+    changes,
+    holm,
+    is_comparable,
+    worse_p,
+)
 from fleet_server.domain.policy import GateMode, GatePolicy, Stage
 from fleet_server.domain.statistics import Difference, difference, smallest_visible_slowdown
 
-MIN_DEVICES_A_SIDE = 3
 MUST_PROVE_FROM_CANARIES = 10
 
 
-def relative_latency(
+def relative(
     gate: GatePolicy, stage: Stage, evidence: Evidence, *, stratum: Stratum, last: bool
-) -> Check:
-    """Compare canaries with controls at a planned look.
+) -> list[Check]:
+    """Compare canaries with controls at a planned look, by every metric that both have.
 
     Args:
         gate: Margin, mode, and the alpha of one look.
@@ -32,19 +41,67 @@ def relative_latency(
         last: True at the last planned look, where MUST_PROVE has to be answered.
 
     Returns:
-        FAIL when the lower bound exceeds the margin. Else PASS, or, in MUST_PROVE, PENDING until
-        the last look and INCONCLUSIVE there unless the upper bound stays below the margin.
+        The check of latency first: FAIL when it is worse than the margin. Else PASS, or, in
+        MUST_PROVE, PENDING until the last look and INCONCLUSIVE there unless the upper bound
+        stays below the margin. Then the other metrics, which pass unless they FAIL.
     """
     canaries = _measured(stage, evidence.of(stratum, Role.CANARY))
     controls = _measured(stage, evidence.of(stratum, Role.CONTROL))
-    changes = [d.log_change for d in canaries if d.log_change is not None]
-    references = [d.log_change for d in controls if d.log_change is not None]
-    if min(len(changes), len(references)) < MIN_DEVICES_A_SIDE:
-        return _absolute_only(
-            gate, stratum, canaries, controls, usable=(len(changes), len(references)), last=last
-        )
-    found = difference(changes, references, alpha=gate.alpha_per_look)
-    return _compared(gate, stratum, found, sizes=(len(changes), len(references)), last=last)
+    compared = [m for m in (LATENCY, *OTHERS) if is_comparable(m, canaries, controls)]
+    p = holm({m.name: worse_p(m, gate, canaries, controls) for m in compared})
+    if LATENCY in compared:
+        found, sizes = _found(LATENCY, gate, canaries, controls)
+        checks = [_compared(gate, stratum, found, sizes=sizes, p=p[LATENCY.name], last=last)]
+    else:
+        usable = (len(changes(LATENCY, canaries)[0]), len(changes(LATENCY, controls)[0]))
+        checks = [_absolute_only(gate, stratum, canaries, controls, usable=usable, last=last)]
+    for metric in compared:
+        if metric is not LATENCY:
+            found, sizes = _found(metric, gate, canaries, controls)
+            checks.append(_other(metric, gate, stratum, found, sizes=sizes, p=p[metric.name]))
+    return checks
+
+
+def _found(
+    metric: Metric,
+    gate: GatePolicy,
+    canaries: Sequence[DeviceEvidence],
+    controls: Sequence[DeviceEvidence],
+) -> tuple[Difference, tuple[int, int]]:
+    ours, theirs = changes(metric, canaries)[0], changes(metric, controls)[0]
+    return difference(ours, theirs, alpha=gate.alpha_per_look), (len(ours), len(theirs))
+
+
+def _other(
+    metric: Metric,
+    gate: GatePolicy,
+    stratum: Stratum,
+    found: Difference,
+    *,
+    sizes: tuple[int, int],
+    p: float,
+) -> Check:
+    """Judge a metric that only fails a stage."""
+    more, low, high = (math.expm1(x) for x in (found.estimate, found.low, found.high))
+    margin = metric.margin(gate)
+    return Check(
+        name=metric.name,
+        variant=str(stratum),
+        verdict=Verdict.FAIL if p <= gate.alpha_per_look else Verdict.PASS,
+        sentence=(
+            f"{stratum}: {sizes[0]} canaries against {sizes[1]} controls, {metric.what} {more:+.1%}"
+            f" ({low:+.1%} to {high:+.1%}), {margin:+.1%} allowed."
+        ),
+        numbers={
+            "canaries": sizes[0],
+            "controls": sizes[1],
+            "more": more,
+            "low": low,
+            "high": high,
+            "margin": margin,
+            "p": p,
+        },
+    )
 
 
 def mode_for(gate: GatePolicy, canaries: int) -> GateMode:
@@ -61,13 +118,19 @@ def _measured(stage: Stage, devices: Sequence[DeviceEvidence]) -> list[DeviceEvi
 
 
 def _compared(
-    gate: GatePolicy, stratum: Stratum, found: Difference, *, sizes: tuple[int, int], last: bool
+    gate: GatePolicy,
+    stratum: Stratum,
+    found: Difference,
+    *,
+    sizes: tuple[int, int],
+    p: float,
+    last: bool,
 ) -> Check:
     mode = mode_for(gate, sizes[0])
     margin = math.log1p(gate.margin)
     visible = smallest_visible_slowdown(found, margin=gate.margin)
     slower, low, high = (math.expm1(x) for x in (found.estimate, found.low, found.high))
-    if found.low > margin:
+    if p <= gate.alpha_per_look:
         verdict = Verdict.FAIL
     elif mode is GateMode.MUST_NOT_FAIL or (last and found.high < margin):
         verdict = Verdict.PASS
@@ -91,6 +154,7 @@ def _compared(
             "high": high,
             "margin": gate.margin,
             "visible_slowdown": visible,
+            "p": p,
         },
     )
 

@@ -6,7 +6,7 @@ to the device, or that it ran before, count. A canary is a device that was offer
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from fleet_server.domain.evidence import (
     DeviceEvidence,
     Evidence,
     LeftOut,
+    Neighbour,
     Population,
     Role,
     Stratum,
@@ -51,6 +52,7 @@ class Gatherer:
         self._times = times
         self._rosters: dict[str, tuple[tuple[object, ...], Roster]] = {}
         self._baselines: dict[_Key, _Baseline] = {}
+        self._around: dict[tuple[str, datetime, tuple[str, ...]], _Sums] = {}
 
     def gather(
         self, tables: Tables, plan: FleetPlan, record: RolloutRecord, *, now: datetime
@@ -63,6 +65,7 @@ class Gatherer:
         offered = _offered(tables, record.rollout)
         ids = [*offered, *(d for d in roster.strata if d not in offered)]
         devices = tables.devices.some(ids)
+        several = [d for d, device in devices.items() if len(device.running) > 1]
         stage = _Stage(
             rollout=record.rollout,
             started_at=started_at,
@@ -71,6 +74,7 @@ class Gatherer:
             after=tables.telemetry.summaries(
                 ids, record.rollout.model, since=started_at, until=now
             ),
+            neighbours=self._neighbours(tables, record.rollout, several, now=now),
             others=tables.deployments.activated_since(
                 ids, started_at - self._times.baseline, other_than=record.rollout.model
             ),
@@ -96,6 +100,7 @@ class Gatherer:
         """Drop what was remembered of a rollout; reading it again is only slower."""
         self.refresh(rollout_id)
         self._baselines = {k: v for k, v in self._baselines.items() if k[0] != rollout_id}
+        self._around = {k: v for k, v in self._around.items() if k[0] != rollout_id}
 
     def _roster(
         self, tables: Tables, plan: FleetPlan, record: RolloutRecord, *, now: datetime
@@ -112,6 +117,30 @@ class Gatherer:
         roster = make_roster(rollout, candidates, now=now)
         self._rosters[rollout.id] = (reach, roster)
         return roster
+
+    def _neighbours(
+        self, tables: Tables, rollout: Rollout, device_ids: Sequence[str], *, now: datetime
+    ) -> dict[str, tuple[Neighbour, ...]]:
+        """Return the other models of devices that ran the same bundle before and in the stage."""
+        started_at = rollout.stage_started_at
+        if started_at is None or not device_ids:
+            return {}
+        key = (rollout.id, started_at, tuple(device_ids))
+        before = self._around.get(key)
+        if before is None:
+            before = tables.telemetry.neighbours(
+                device_ids, rollout.model, since=started_at - self._times.baseline, until=started_at
+            )
+            if now - started_at > self._times.patience:
+                self._around = {k: v for k, v in self._around.items() if k[0] != rollout.id}
+                self._around[key] = before
+        after = tables.telemetry.neighbours(device_ids, rollout.model, since=started_at, until=now)
+        found: dict[str, tuple[Neighbour, ...]] = {}
+        for device_and_digest in sorted(before.keys() & after.keys()):
+            pair = Neighbour(before=before[device_and_digest], after=after[device_and_digest])
+            device_id = device_and_digest[0]
+            found[device_id] = (*found.get(device_id, ()), pair)
+        return found
 
     def _baseline(
         self, tables: Tables, stage: _Stage, device_id: str, deployment: DeploymentRecord | None
@@ -159,6 +188,7 @@ class _Stage:
     now: datetime
     times: EvidenceTimes
     after: _Sums
+    neighbours: Mapping[str, tuple[Neighbour, ...]]
     others: Mapping[str, datetime]
 
     def swapped_at(self, deployment: DeploymentRecord | None) -> datetime:
@@ -180,6 +210,7 @@ class _Stage:
             before=baseline.summary,
             after=self.after.get((device.id, offered.digest), Summary()),
             shadow=offered.found,
+            neighbours=self.neighbours.get(device.id, ()),
         )
 
     def control(
@@ -194,6 +225,7 @@ class _Stage:
             silent=self._is_silent(device),
             before=baseline.summary,
             after=self.after.get((device.id, baseline.digest), Summary()),
+            neighbours=self.neighbours.get(device.id, ()),
         )
 
     def why_left_out(self, found: DeviceEvidence, device: DeviceRecord) -> LeftOut | None:

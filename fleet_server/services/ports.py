@@ -215,6 +215,12 @@ class Telemetry(Protocol):
         """Merge windows of a model that ended in (since, until], by device and digest."""
         ...
 
+    def neighbours(
+        self, device_ids: Iterable[str], model: str, *, since: datetime, until: datetime
+    ) -> Mapping[tuple[str, str], Summary]:
+        """Merge windows of all other models that ended in (since, until], by device and digest."""
+        ...
+
     def latencies(self, device_id: str, digest: str, *, since: datetime) -> LogHistogram:
         """Merge the latencies of the windows of one digest that ended after a time."""
         ...

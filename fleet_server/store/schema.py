@@ -255,6 +255,7 @@ windows = Table(
     Column("sum_log_latency", Float, nullable=False),
     Column("sum_sq_log_latency", Float, nullable=False),
     Column("rss_mb", Float, nullable=False),
+    Column("log_p95", Float),
     Column("body", Text, nullable=False),
     Index("windows_for_evidence", "device", "digest", "ended_at"),
     Index("windows_by_time", "model", "ended_at"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
 
 from edgekit import codec
 from edgekit.telemetry import LogHistogram, Window
@@ -28,6 +29,9 @@ _SUMMED = (
     func.coalesce(func.sum(_C.sum_log_latency), 0.0).label("sum_log_latency"),
     func.coalesce(func.sum(_C.sum_sq_log_latency), 0.0).label("sum_sq_log_latency"),
     func.coalesce(func.max(_C.rss_mb), 0.0).label("rss_mb"),
+    func.count(_C.log_p95).label("tails"),
+    func.coalesce(func.sum(_C.log_p95), 0.0).label("sum_log_p95"),
+    func.coalesce(func.sum(_C.rss_mb), 0.0).label("sum_rss_mb"),
 )
 
 
@@ -93,11 +97,21 @@ class SqlTelemetry:
         self, device_ids: Iterable[str], model: str, *, since: datetime, until: datetime
     ) -> Mapping[tuple[str, str], Summary]:
         """Merge windows of a model that ended in (since, until], by device and digest."""
+        return self._merged(device_ids, _C.model == model, since=since, until=until)
+
+    def _merged(
+        self,
+        device_ids: Iterable[str],
+        which: ColumnElement[bool],
+        *,
+        since: datetime,
+        until: datetime,
+    ) -> dict[tuple[str, str], Summary]:
         found = {}
         for some in batched(device_ids, MANY):
             query = (
                 select(_C.device, _C.digest, *_SUMMED)
-                .where(_C.device.in_(some), _C.model == model)
+                .where(_C.device.in_(some), which)
                 .where(_C.ended_at > since, _C.ended_at <= until)
                 .group_by(_C.device, _C.digest)
             )
@@ -106,6 +120,12 @@ class SqlTelemetry:
                 key = (str(sums.pop("device")), str(sums.pop("digest")))
                 found[key] = _summary(sums)
         return found
+
+    def neighbours(
+        self, device_ids: Iterable[str], model: str, *, since: datetime, until: datetime
+    ) -> Mapping[tuple[str, str], Summary]:
+        """Merge windows of all other models that ended in (since, until], by device and digest."""
+        return self._merged(device_ids, _C.model != model, since=since, until=until)
 
     def latencies(self, device_id: str, digest: str, *, since: datetime) -> LogHistogram:
         """Merge the latencies of the windows of one digest that ended after a time."""
@@ -138,6 +158,7 @@ def _whole(row: RowMapping) -> dict[str, Any]:
 
 def _row(record: WindowRecord) -> dict[str, Any]:
     window = record.window
+    p95 = window.latency_ms.quantile(0.95)
     nan = min(window.nan_outputs, window.inferences)  # an answer that is no number is none
     return {
         "device": record.device_id,
@@ -155,5 +176,6 @@ def _row(record: WindowRecord) -> dict[str, Any]:
         "sum_log_latency": window.latency_ms.sum_log,
         "sum_sq_log_latency": window.latency_ms.sum_log_squared,
         "rss_mb": window.rss_mb,
+        "log_p95": math.log(p95) if p95 > 0 else None,
         "body": codec.encode(window).decode(),
     }
