@@ -41,7 +41,8 @@ from fleet_server.domain.evidence import (
     Summary,
 )
 from fleet_server.domain.policy import RolloutPolicy, Stage
-from fleet_server.domain.rollout import Phase, includes, new_rollout, open_stage, step
+from fleet_server.domain.reach import includes
+from fleet_server.domain.rollout import Phase, new_rollout, open_stage, step
 
 QUESTION = "devices that ever ran a bad release"
 DEVICES = 10_000

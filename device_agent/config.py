@@ -57,6 +57,8 @@ class Config:
         metrics_port: Loopback port that shows the status to Prometheus; 0 shows nothing.
         log_level: Lowest level that is logged.
         log_json: One JSON object a line.
+        answers_share: Share of the requests with an id whose id and class are recorded, so that
+            labels that come later can be compared; 0 records none.
         benchmark_busy_share: Share of all cores that may be busy when a benchmark begins.
         probation: What a candidate may do.
         source: Samples that nobody sends.
@@ -79,6 +81,7 @@ class Config:
     metrics_port: int = 0
     log_level: str = "INFO"
     log_json: bool = False
+    answers_share: float = 0.0
     benchmark_busy_share: float = 0.5
     probation: Budget = field(default_factory=Budget)
     source: Source | None = None

@@ -287,6 +287,7 @@ class Supervisor:
             drain_s=config.drain_s,
             threads=config.threads,
             self_test=self_test,
+            answers_share=config.answers_share,
             log_level=config.log_level,
             log_json=config.log_json,
             source=source if source is not None and source.model in {"", model} else None,

@@ -15,6 +15,8 @@ TOP_CLASSES = 64
 OTHER_CLASS = "other"
 MAX_DRIFT_STATISTICS = 32
 MAX_DRIFT_BINS = 128
+MAX_ANSWERS = 200
+MAX_NAME = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,8 @@ class Window:
         state: "steady" or "probation".
         drift: Name of a statistic to counts in the bins of the bundle's reference of it: what
             the inputs and answers of this window looked like. Empty when the bundle brings none.
+        answers: Id of a request to the class that was its answer; only where the device's owner
+            asked for it, and only a sample.
     """
 
     seq: int
@@ -125,6 +129,7 @@ class Window:
     rss_mb: float = 0.0
     state: str = "steady"
     drift: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
 
 
 def confidence_bins(scores: Iterable[float]) -> tuple[int, ...]:

@@ -71,6 +71,8 @@ class Scheduler:
             self._kept_house_at = now
             self._attempt("metadata", lambda: self._services.trust.renew(now=now))
             self._attempt("changes", self._forget_changes)
+            self._attempt("drift", lambda: self._services.drift.tick(now=now))
+            self._attempt("recorded answers", lambda: self._services.field.forget(now=now))
             self._attempt("windows", lambda: self._forget_windows(now))
             self._attempt("answers", lambda: self._forget_answers(now))
             self._attempt("events", lambda: self._services.events.forget(now=now))

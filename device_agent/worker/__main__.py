@@ -193,6 +193,7 @@ def _start(spec: WorkerSpec, line: Line) -> Worker:
         deadline_ms=spec.deadline_ms,
         clock=time.monotonic,
         rss_mb=rss_mb,
+        answers_share=spec.answers_share,
     )
     engine = load_engine(
         Path(spec.bundle),

@@ -91,6 +91,11 @@ class Engine:
         with self._lock, self._watched():
             self.session.run(self._golden.tensors(0, self.manifest.preprocessing))
 
+    def remember(self, sample: str, answer: Answer) -> None:
+        """Record which class answered a request that had an id, where that is wanted."""
+        if answer.top is not None:
+            self._recorder.remember(sample, answer.top.label)
+
     def refused(self) -> None:
         """Count a request that never came to the model: no tensor, of another shape, not finite."""
         self._recorder.failed("pre")

@@ -70,6 +70,7 @@ class WorkerSpec:
         threads: Threads of the runtime.
         self_test: Recompute every golden sample before saying READY; else only run one.
         source: Samples that nobody sends.
+        answers_share: Share of the requests with an id whose id and class are recorded.
         log_level: Lowest level that is logged.
         log_json: One JSON object a line.
     """
@@ -89,6 +90,7 @@ class WorkerSpec:
     threads: int
     self_test: bool
     source: Source | None = None
+    answers_share: float = 0.0
     log_level: str = "INFO"
     log_json: bool = False
 

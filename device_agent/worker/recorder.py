@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,14 @@ from dataclasses import dataclass, field
 from device_agent.spool import Spool
 from device_agent.worker.messages import Mode, Stats
 from edgekit.errors import StorageError
-from edgekit.telemetry import LogHistogram, Window, confidence_bins, top_classes
+from edgekit.telemetry import (
+    MAX_ANSWERS,
+    MAX_NAME,
+    LogHistogram,
+    Window,
+    confidence_bins,
+    top_classes,
+)
 
 logger = logging.getLogger(__name__)
 MIN_LATENCY_MS = 1e-6
@@ -32,6 +40,7 @@ class _Open:
     errors: Counter[str] = field(default_factory=Counter)
     nan_outputs: int = 0
     exercised: int = 0
+    answers: dict[str, str] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -52,12 +61,14 @@ class Recorder:
         deadline_ms: float,
         clock: Callable[[], float],
         rss_mb: Callable[[], float],
+        answers_share: float = 0.0,
     ) -> None:
         """Start closed: nothing is recorded to the spool before `open`."""
         self._spool = spool
         self._model, self._digest, self._boot_id = model, digest, boot_id
         self._window_s, self._deadline_ms = window_s, deadline_ms or float("inf")
         self._clock, self._rss_mb = clock, rss_mb
+        self._answers_share = answers_share
         self._lock = threading.Lock()
         self._open: _Open | None = None
         self._mode = Mode.STEADY
@@ -97,6 +108,19 @@ class Recorder:
                 window.labels.append(label)
             if confidence >= 0:
                 window.scores.append(confidence)
+
+    def remember(self, sample: str, label: str) -> None:
+        """Record which class answered a request, if its id belongs to the share that is wanted.
+
+        The share is drawn by the id: the same request is recorded on every device, or on none.
+        """
+        if not label or not 0 < len(sample) <= MAX_NAME or len(label) > MAX_NAME:
+            return
+        if zlib.crc32(sample.encode()) >= self._answers_share * (1 << 32):
+            return
+        with self._lock:
+            if self._open is not None and len(self._open.answers) < MAX_ANSWERS:
+                self._open.answers[sample] = label
 
     def failed(self, stage: str) -> None:
         """Record an inference without an answer, by stage: pre, infer, post, timeout."""
@@ -163,4 +187,5 @@ class Recorder:
             classes=top_classes(dict(Counter(window.labels))),
             rss_mb=self._rss_mb(),
             state=self._mode,
+            answers=window.answers,
         )

@@ -158,6 +158,8 @@ class InferenceServer:
             answer = self.engine.answer_raw(request.raw)
         else:
             answer = self.engine.answer(request.tensors)
+        if request.id:
+            self.engine.remember(request.id, answer)
         parts, head = render_response(request, answer, self.engine.manifest)
         return 200, parts, _JSON if head is None else _binary(head)
 

@@ -8,7 +8,7 @@ import typer
 
 from edgekit.cli import fleet_events
 from edgekit.cli.options import AsJson, Server, TokenFile, connect
-from edgekit.cli.output import print_json, say, when
+from edgekit.cli.output import print_json, print_table, say, short, when
 from edgekit.client.device_wire import FreezeView
 from edgekit.client.wire_events import FleetStatus
 
@@ -76,6 +76,24 @@ def drop_gateway(name: Gateway, server: Server = "", token_file: TokenFile = Non
     with connect(server, token_file) as client:
         client.drop_gateway(name)
     say(f"{name}: speaks for nobody")
+
+
+@app.command()
+def drift(
+    model: Annotated[str, typer.Argument(help="Only this model.")] = "",
+    server: Server = "",
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List devices that saw something unusual on the last day, by the hour."""
+    with connect(server, token_file) as client:
+        found = client.drift(model)
+    if as_json:
+        return print_json(found)
+    return print_table(
+        ("hour", "device", "model", "bundle", "what drifted"),
+        ((when(v.hour), v.device, v.model, short(v.digest), v.text) for v in found),
+    )
 
 
 def _print(view: FreezeView, *, as_json: bool) -> None:

@@ -19,6 +19,7 @@ from edgekit.cli.options import (
 )
 from edgekit.cli.output import print_json, print_table, say, short, when
 from edgekit.client.wire import ReleaseView
+from edgekit.client.wire_field import AccuracyView
 from edgekit.errors import UsageError
 
 app = typer.Typer(help="Publish releases, list them, withdraw them.")
@@ -121,9 +122,11 @@ def show(
     token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one release with its variants."""
+    """Show one release with its variants, and how often it was right where labels came."""
     with connect(server, token_file) as client:
         _print(client.release(model, version), as_json=as_json)
+        if not as_json:
+            _print_accuracy(client.accuracy(model, version))
 
 
 @app.command()
@@ -220,3 +223,11 @@ def _print(release: ReleaseView, *, as_json: bool) -> None:
             for v in release.variants
         ),
     )
+
+
+def _print_accuracy(found: list[AccuracyView]) -> None:
+    for view in found:
+        say(
+            f"in the field {view.variant}: {view.right} of {view.labelled} labelled answers right,"
+            f" {view.accuracy:.1%} ({view.low:.1%} to {view.high:.1%}), {view.devices} devices"
+        )

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from edgekit.client.connection import Connection
 from edgekit.client.device_calls import DeviceCalls
+from edgekit.client.field_calls import FieldCalls
 from edgekit.client.keeping_calls import KeepingCalls
 from edgekit.client.people import (
     AccountChange,
@@ -75,7 +76,7 @@ def read_token(file: Path) -> str:
     return token
 
 
-class FleetClient(DeviceCalls, KeepingCalls):
+class FleetClient(DeviceCalls, FieldCalls, KeepingCalls):
     """Typed client of one fleet server.
 
     Args:

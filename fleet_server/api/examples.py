@@ -17,6 +17,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "NewDevice": {"id": "gate-7", "labels": {"site": "osaka"}},
     "NewEnrolmentToken": {"uses": 50, "life_s": 86400, "labels": {"site": "osaka"}},
     "NewGateway": {"name": "gateway-3"},
+    "NewLabels": {"model": "digits", "labels": {"frame-00017": "7"}},
     "NewRelease": {"model": "digits", "version": "1.1.0", "targets": '{"signatures":[...]}'},
     "NewRollout": {
         "model": "digits",

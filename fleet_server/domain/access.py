@@ -49,6 +49,7 @@ _CHANGES = {
     "rollouts": Permission.OPERATE,
     "fleet": Permission.OPERATE,
     "experiments": Permission.OPERATE,
+    "labels": Permission.OPERATE,
     "benchmarks": Permission.OPERATE,
     "blobs": Permission.PUBLISH,
     "releases": Permission.PUBLISH,

@@ -16,6 +16,7 @@ from typing import Self
 
 from edgekit.shadow import ShadowResult
 from fleet_server.domain.deployment import DeploymentState
+from fleet_server.domain.drift import Drifting
 
 
 class Role(StrEnum):
@@ -171,11 +172,15 @@ class Evidence:
         populations: One for each stratum that has a reachable device. A stratum that has neither
             that nor a canary is not waited for.
         left_out: Canaries that are no evidence, and why; in neither of the others.
+        drift: How many of the devices see something unusual.
+        labelled: Variant of the release to its labelled answers: how many are right, of how many.
     """
 
     devices: tuple[DeviceEvidence, ...] = ()
     populations: tuple[Population, ...] = ()
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)
+    drift: Drifting = field(default_factory=Drifting)
+    labelled: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def awaited(self) -> tuple[Population, ...]:

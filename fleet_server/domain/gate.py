@@ -13,6 +13,7 @@ from collections import Counter
 from edgekit.verdict import Verdict, worst
 from fleet_server.domain.deployment import DeploymentState
 from fleet_server.domain.evidence import DeviceEvidence, Evidence, Population, Role
+from fleet_server.domain.field_checks import field_checks
 from fleet_server.domain.guard_rails import guard_rails, silent_devices
 from fleet_server.domain.judgement import Check, CheckName, Judgement
 from fleet_server.domain.policy import GatePolicy, Stage
@@ -55,7 +56,7 @@ def judge(
     """
     last = look >= gate.looks
     checks = [*guard_rails(gate, stage, evidence), *_evidence_checks(stage, evidence)]
-    checks += _left_out(evidence)
+    checks += [*_left_out(evidence), *field_checks(gate, evidence)]
     if look:
         strata = sorted({canary.stratum for canary in evidence.of(None, Role.CANARY)})
         for stratum in strata:

@@ -20,7 +20,8 @@ from enum import StrEnum
 from fleet_server.domain.deployment import DeploymentKind
 from fleet_server.domain.evidence import Stratum
 from fleet_server.domain.policy import Shadow
-from fleet_server.domain.rollout import UNDONE_PHASES, Phase, Rollout, includes, shadow_at
+from fleet_server.domain.reach import includes, shadow_at
+from fleet_server.domain.rollout import UNDONE_PHASES, Phase, Rollout
 
 
 class ReleaseState(StrEnum):
@@ -147,8 +148,11 @@ def _asks(rollout: Rollout, device: DeviceHistory) -> bool:
     if rollout.id in device.shadowed and shadow_at(rollout, stratum) is not None:
         return False
     match rollout.phase:
-        case Phase.RUNNING | Phase.FINISHED:
+        case Phase.RUNNING:
             return includes(rollout, device.device_id, stratum, device.labels)
+        case Phase.FINISHED:
+            has_it = rollout.version == device.running
+            return has_it or includes(rollout, device.device_id, stratum, device.labels)
         case Phase.HELD | Phase.PAUSED:
             has_it = rollout.version in {device.running, device.installing}
             return has_it and includes(rollout, device.device_id, stratum, device.labels)

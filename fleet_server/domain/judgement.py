@@ -26,6 +26,8 @@ class CheckName(StrEnum):
     RELATIVE_MEMORY = "relative_memory"
     NEIGHBOUR_LATENCY = "neighbour_latency"
     NEIGHBOUR_MEMORY = "neighbour_memory"
+    FIELD_ACCURACY = "field_accuracy"
+    DRIFT = "drift"
     SHADOW_AGREEMENT = "shadow_agreement"
     SHADOW_LATENCY = "shadow_latency"
 

@@ -36,6 +36,13 @@ class OnFail(StrEnum):
     PAUSE = "pause"
 
 
+class OnDrift(StrEnum):
+    """What happens to a rollout whose devices see something unusual."""
+
+    TELL = "tell"
+    HOLD = "hold"
+
+
 class OnInconclusive(StrEnum):
     """What happens to a rollout whose gate cannot say."""
 
@@ -130,6 +137,9 @@ class GatePolicy:
         tail_margin: Slowdown of the 95th percentile that is accepted, as a share.
         error_margin: Rise of the odds of an error that is accepted, as a share.
         memory_margin: Growth of memory that is accepted, as a share, of other models too.
+        min_accuracy: Least accuracy in the field, by labels that came later; None asks for none.
+        on_drift: What drift does; it never rolls back, because the world changed.
+        drift_share: Share of the watched devices that must drift for that, in (0, 1].
         alpha: Chance of a false alarm in one stage and variant, one-sided.
         looks: Planned looks at the evidence, which share `alpha`.
     """
@@ -143,6 +153,9 @@ class GatePolicy:
     tail_margin: float = 0.25
     error_margin: float = 0.5
     memory_margin: float = 0.25
+    min_accuracy: float | None = None
+    on_drift: OnDrift = OnDrift.TELL
+    drift_share: float = 0.2
     alpha: float = 0.05
     looks: int = 5
 
@@ -334,6 +347,8 @@ def _gate_problems(gate: GatePolicy) -> Iterator[str]:
             (0 <= getattr(gate, name) < float("inf"), f"{name} must be 0 or more")
             for name in ("margin", "tail_margin", "error_margin", "memory_margin")
         ),
+        (gate.min_accuracy is None or 0 < gate.min_accuracy < 1, "min_accuracy must be 0 to 1"),
+        (0 < gate.drift_share <= 1, "drift_share must be above 0 and at most 1"),
         (0 < gate.alpha < 0.5, "alpha must be between 0 and 0.5"),
         (1 <= gate.looks <= 100, "looks must be 1 to 100"),
     )

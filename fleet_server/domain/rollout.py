@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from edgekit.verdict import Verdict
-from fleet_server.domain.assignment import Candidate, choose_canaries, takes_part
+from fleet_server.domain.assignment import Candidate, choose_canaries
 from fleet_server.domain.evidence import Evidence, Stratum
 from fleet_server.domain.gate import judge, looks_due
 from fleet_server.domain.happenings import (
@@ -39,7 +39,6 @@ from fleet_server.domain.policy import (
     OnFail,
     OnInconclusive,
     RolloutPolicy,
-    Shadow,
     Stage,
     check_policy,
 )
@@ -60,8 +59,6 @@ class Phase(StrEnum):
 
 MAX_EXTENSIONS = 1
 """Every further look at the same stage adds to its false alarms: once, then a person decides."""
-
-NO_LABELS: Mapping[str, str] = {}
 
 TERMINAL_PHASES = frozenset({Phase.ROLLED_BACK, Phase.ABORTED, Phase.FINISHED})
 UNDONE_PHASES = frozenset({Phase.ROLLED_BACK, Phase.ABORTED})
@@ -178,51 +175,6 @@ def new_rollout(
         not_before=policy.not_before,
         created_by=by,
     )
-
-
-def includes(
-    rollout: Rollout,
-    device_id: str,
-    stratum: Stratum | None,
-    labels: Mapping[str, str] = NO_LABELS,
-) -> bool:
-    """Say whether a matching device takes part in the rollout as far as it is open.
-
-    While the next stage waits for `open_stage`, the stage before it counts. A stratum goes only
-    as far as its own evidence; a finished rollout is for everybody, and each device's probation
-    is what is left to stop a variant that nobody tried.
-
-    Args:
-        rollout: The rollout.
-        device_id: The device.
-        stratum: Variant that it would get and its class of profile; None when nothing fits it.
-        labels: Its labels, which a stage's own selector reads.
-    """
-    index = rollout.stage_index - (rollout.stage_started_at is None)
-    if rollout.phase is not Phase.FINISHED:
-        if stratum is None:
-            return False
-        index = min(index, rollout.rung(stratum))
-    if index < 0:
-        return False
-    policy = rollout.policy
-    if any(s.selector and s.selects(labels) for s in policy.stages[: index + 1]):
-        return True
-    return takes_part(
-        policy.stages[index],
-        device_id,
-        rollout_id=rollout.id,
-        chosen=rollout.chosen,
-        holdback=0.0 if rollout.phase is Phase.FINISHED else policy.holdback,
-    )
-
-
-def shadow_at(rollout: Rollout, stratum: Stratum | None) -> Shadow | None:
-    """Return how devices of a stratum try the release without activating it; None to activate."""
-    if rollout.phase is Phase.FINISHED or stratum is None:
-        return None
-    index = min(rollout.stage_index - (rollout.stage_started_at is None), rollout.rung(stratum))
-    return rollout.policy.stages[max(0, index)].shadow
 
 
 def open_stage(rollout: Rollout, candidates: Sequence[Candidate], now: datetime) -> Outcome:

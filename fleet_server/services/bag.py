@@ -11,9 +11,11 @@ from fleet_server.services.checkin import CheckInService
 from fleet_server.services.config import Settings
 from fleet_server.services.confirming import ConfirmationService, InstalledService
 from fleet_server.services.deltas import DeltaService
+from fleet_server.services.drift import DriftService
 from fleet_server.services.enrolment import EnrolmentService
 from fleet_server.services.events import EventService
 from fleet_server.services.feedback import FeedbackService
+from fleet_server.services.field import FieldService
 from fleet_server.services.file_ports import Blobs, DeltaFiles
 from fleet_server.services.fleet import FleetService
 from fleet_server.services.fleet_plan import PlanCache
@@ -42,6 +44,8 @@ class Services:
     admission: AdmissionService
     inspection: InspectionService
     freeze: FreezeService
+    drift: DriftService
+    field: FieldService
     events: EventService
     webhooks: WebhookService
     fleet: FleetService
@@ -83,6 +87,8 @@ def make_services(
             database, plans, blobs, patience_s=times.patience.total_seconds()
         ),
         freeze=FreezeService(database),
+        drift=DriftService(database, plans, EventService(database)),
+        field=FieldService(database, plans, kept_days=settings.windows_kept_days),
         events=EventService(database),
         webhooks=WebhookService(database, poster),
         fleet=FleetService(database, plans),

@@ -23,6 +23,7 @@ from fleet_server.domain.evidence import (
 )
 from fleet_server.domain.guard_rails import MIN_ERRORS
 from fleet_server.domain.rollout import Rollout
+from fleet_server.services.drift import HOLD_FOR, drifting
 from fleet_server.services.fleet_plan import FleetPlan, stratum_of
 from fleet_server.services.ports import Tables
 from fleet_server.services.records import (
@@ -90,7 +91,22 @@ class Gatherer:
                 if deployment is None
                 else stage.canary(device, deployment, baseline)
             )
-        return _arranged(stage, found, devices, roster.populations)
+        arranged = _arranged(stage, found, devices, roster.populations)
+        labelled = tables.field.labelled(record.rollout.model)
+        return replace(
+            arranged,
+            drift=drifting(
+                tables,
+                [device.device_id for device in arranged.devices],
+                record.rollout.model,
+                since=max(now - HOLD_FOR, record.rollout.resumed_at or now - HOLD_FOR),
+            ),
+            labelled={
+                d.deployment.variant: (labelled[d.digest].right, labelled[d.digest].labelled)
+                for d in offered.values()
+                if d.digest in labelled
+            },
+        )
 
     def refresh(self, rollout_id: str) -> None:
         """Read a rollout's roster anew the next time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgekit.device import DeviceProfile, pick_variant
@@ -155,7 +155,7 @@ def history_of(
         ),
         pinned=device.pins.get(model),
         labels=device.labels,
-        strata=_strata(device, model, plan),
+        strata=_Strata(device, model, plan),
     )
 
 
@@ -164,12 +164,24 @@ def stratum_of(device: DeviceRecord, variant: str) -> Stratum:
     return Stratum(variant=variant, profile_class=device.profile.arch if device.profile else "")
 
 
-def _strata(device: DeviceRecord, model: str, plan: FleetPlan) -> dict[str, Stratum]:
-    versions = {
-        r.rollout.version for r in plan.rollouts_for(device, model) if not r.rollout.is_terminal
-    }
-    picked = {version: plan.pick(model, version, device) for version in versions}
-    return {v: stratum_of(device, variant.variant) for v, variant in picked.items() if variant}
+class _Strata(Mapping[str, Stratum]):
+    """Version to stratum of one device, worked out when it is asked for: few versions are."""
+
+    def __init__(self, device: DeviceRecord, model: str, plan: FleetPlan) -> None:
+        self._device, self._model, self._plan = device, model, plan
+
+    def __getitem__(self, version: str) -> Stratum:
+        variant = self._plan.pick(self._model, version, self._device)
+        if variant is None:
+            raise KeyError(version)
+        return stratum_of(self._device, variant.variant)
+
+    def __iter__(self) -> Iterator[str]:
+        versions = {r.rollout.version for r in self._plan.rollouts_for(self._device, self._model)}
+        return (version for version in sorted(versions) if self.get(version) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def rollouts_of(records: Iterable[RolloutRecord]) -> list[Rollout]:

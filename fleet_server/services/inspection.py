@@ -13,6 +13,8 @@ from edgekit.errors import BundleError
 from edgekit.manifest import Lineage
 from fleet_server.domain.deployment import FAILED_STATES, DeploymentState
 from fleet_server.domain.goal import find_goal
+from fleet_server.domain.reach import was_tried
+from fleet_server.domain.rollout import Phase
 from fleet_server.services.errors import NotFoundError
 from fleet_server.services.file_ports import Blobs
 from fleet_server.services.fleet_plan import (
@@ -162,6 +164,15 @@ def _model(
             yield (
                 False,
                 f"{model} {rollout.version}: {_why_none(device, model, rollout.version, plan)}",
+            )
+    for record in plan.rollouts_for(device, model):
+        rollout, stratum = record.rollout, history.strata.get(record.rollout.version)
+        finished = rollout.phase is Phase.FINISHED and rollout.version != history.running
+        if finished and stratum is not None and not was_tried(rollout, stratum):
+            yield (
+                False,
+                f"{model} {rollout.version}: no device with {stratum} took part in {rollout.id};"
+                " start a rollout for such devices",
             )
     open_now = [d for d in deployments if d.is_open and d.deployment.model == model]
     for one in open_now:

@@ -19,7 +19,8 @@ from fleet_server.domain.assignment import (
     share_of,
 )
 from fleet_server.domain.evidence import Population, Stratum
-from fleet_server.domain.rollout import Rollout, includes
+from fleet_server.domain.reach import includes
+from fleet_server.domain.rollout import Rollout
 from fleet_server.services.fleet_plan import FleetPlan, can_shadow, stratum_of
 from fleet_server.services.ports import Tables
 from fleet_server.services.records import DeviceState, RolloutRecord

@@ -9,14 +9,13 @@ from datetime import datetime, timedelta
 
 from edgekit.errors import FormatError
 from edgekit.protocol import MAX_BATCH_WINDOWS, TelemetryBatch, TelemetryReceipt
-from edgekit.telemetry import MAX_DRIFT_BINS, MAX_DRIFT_STATISTICS, Window
+from edgekit.telemetry import MAX_ANSWERS, MAX_DRIFT_BINS, MAX_DRIFT_STATISTICS, MAX_NAME, Window
 from fleet_server.services.errors import TooLargeError
 from fleet_server.services.ports import Database
 from fleet_server.services.records import WindowRecord, WindowTotals
 
 _SPOOL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LEAST_GRANT = 10
-_MAX_NAME = 128
 _MAX_INT = (1 << 63) - 1
 
 
@@ -128,9 +127,11 @@ def is_sound(window: Window) -> bool:
         and all(0 <= count <= _MAX_INT >> 16 for count in counts)
         and all(0 <= number < math.inf for number in numbers)
         and all(map(math.isfinite, (window.ended_mono_s, latency.sum_log)))
-        and 0 < len(window.model) <= _MAX_NAME
+        and 0 < len(window.model) <= MAX_NAME
         and len(window.digest) == 64
         and len(window.state) <= 16
         and len(window.drift) <= MAX_DRIFT_STATISTICS
-        and all(len(n) <= _MAX_NAME and len(b) <= MAX_DRIFT_BINS for n, b in window.drift.items())
+        and all(len(n) <= MAX_NAME and len(b) <= MAX_DRIFT_BINS for n, b in window.drift.items())
+        and len(window.answers) <= MAX_ANSWERS
+        and all(0 < len(w) <= MAX_NAME for pair in window.answers.items() for w in pair)
     )

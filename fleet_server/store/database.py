@@ -24,7 +24,9 @@ from fleet_server.store.changes import SqlChanges
 from fleet_server.store.deployments import SqlDeployments
 from fleet_server.store.devices import SqlDevices, SqlTokens
 from fleet_server.store.dialects import KIND, Kind, open_engine
+from fleet_server.store.drift import SqlDriftHours
 from fleet_server.store.events import SqlAlarms, SqlEvents
+from fleet_server.store.field import SqlField
 from fleet_server.store.flags import SqlFlags
 from fleet_server.store.releases import SqlReleases
 from fleet_server.store.retention import roll_up
@@ -52,6 +54,8 @@ class SqlTables:
         self.telemetry = SqlTelemetry(connection)
         self.changes = SqlChanges(connection)
         self.flags = SqlFlags(connection)
+        self.drift = SqlDriftHours(connection)
+        self.field = SqlField(connection)
         self.events = SqlEvents(connection)
         self.alarms = SqlAlarms(connection)
         self.webhooks = SqlWebhooks(connection)

@@ -17,6 +17,7 @@ from fleet_server.services.records import WindowRecord, WindowTotals
 from fleet_server.store.batches import MANY, batched
 from fleet_server.store.dialects import insert_or_ignore
 from fleet_server.store.schema import windows
+from fleet_server.store.schema_field import answers
 
 _C = windows.c
 
@@ -45,6 +46,8 @@ class SqlTelemetry:
         """Store windows; those that are stored already change nothing."""
         if records:
             insert_or_ignore(self._connection, windows, [_row(record) for record in records])
+        if answered := _answers(records):
+            insert_or_ignore(self._connection, answers, answered)
 
     def totals(self, device_id: str) -> Sequence[WindowTotals]:
         """Add a device's windows up by model, digest and spool."""
@@ -145,6 +148,23 @@ class SqlTelemetry:
             .group_by(_C.device)
         )
         return {device: int(count) for device, count in self._connection.execute(query)}
+
+
+def _answers(records: Sequence[WindowRecord]) -> list[dict[str, Any]]:
+    """Return what devices recorded of their answers; the first of a device and sample stays."""
+    rows = {
+        (record.device_id, record.window.digest, sample): {
+            "device": record.device_id,
+            "digest": record.window.digest,
+            "sample": sample,
+            "model": record.window.model,
+            "label": label,
+            "at": record.received_at,
+        }
+        for record in records
+        for sample, label in record.window.answers.items()
+    }
+    return list(rows.values())
 
 
 def _summary(sums: dict[str, Any]) -> Summary:

@@ -19,12 +19,12 @@ from fleet_server.domain.evidence import DeviceEvidence, Evidence, Role, Stratum
 from fleet_server.domain.goal import DeviceHistory, ReleaseState, find_goal
 from fleet_server.domain.happenings import Happening, StageJudged
 from fleet_server.domain.policy import GatePolicy, OnFail, RolloutPolicy, Stage
+from fleet_server.domain.reach import includes
 from fleet_server.domain.rollout import (
     TERMINAL_PHASES,
     UNDONE_PHASES,
     Phase,
     Rollout,
-    includes,
     new_rollout,
     open_stage,
     step,

@@ -175,3 +175,21 @@ def test_a_device_of_unknown_origin_is_judged_by_the_latest_rollout_of_what_it_r
 def test_the_later_intention_wins_even_for_an_older_version() -> None:
     hotfix = rollout("r9", "1.0.0", Phase.FINISHED, hour=9)
     assert find_goal(ON_1_1, [MID, hotfix], LISTED).version == "1.0.0"
+
+
+def test_a_finished_rollout_is_offered_only_where_it_was_tried() -> None:
+    tried = replace(MID, passed={"a": 2})
+    fresh = DeviceHistory(device_id="fresh", strata=STRATA)
+    other = replace(fresh, strata=dict.fromkeys(STRATA, Stratum(variant="b")))
+    assert find_goal(fresh, [tried], LISTED).version == "1.1.0"
+    assert find_goal(other, [tried], LISTED) == KEEP
+    assert find_goal(other, [replace(tried, vouched=2)], LISTED).version == "1.1.0"
+    assert find_goal(replace(other, running="1.1.0"), [OLD, tried], LISTED) == KEEP
+
+
+def test_a_variant_that_tried_a_part_of_a_finished_rollout_stays_at_that_stage() -> None:
+    part = replace(MID, passed={"a": 2, "b": 0}, chosen=frozenset({"cam"}))
+    strata = dict.fromkeys(STRATA, Stratum(variant="b"))
+    cam, other = (DeviceHistory(device_id=d, strata=strata) for d in ("cam", "other"))
+    assert find_goal(cam, [part], LISTED).version == "1.1.0"
+    assert find_goal(other, [part], LISTED) == KEEP

@@ -14,11 +14,11 @@ from fleet_server.domain.errors import IllegalTransitionError
 from fleet_server.domain.evidence import DeviceEvidence, Evidence, Role, Stratum
 from fleet_server.domain.happenings import Happening, StageJudged, StageStarted
 from fleet_server.domain.policy import GatePolicy, OnFail, OnInconclusive, RolloutPolicy, Stage
+from fleet_server.domain.reach import includes
 from fleet_server.domain.rollout import (
     TERMINAL_PHASES,
     Phase,
     Rollout,
-    includes,
     new_rollout,
     open_stage,
     step,
