@@ -21,6 +21,7 @@ GROUPS = {
     "device": "See devices, let new ones in, label them",
     "access": "Accounts, tokens and the audit log of a server",
     "fleet": "Stop every offer at once; gateways",
+    "experiment": "A/B experiments: releases side by side",
     "labels": "Labels that come later, and accuracy in the field",
     "keys": "Create signing keys and install trust on a server",
     "bundle": "Check bundle files",

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from edgekit.client.connection import Connection
 from edgekit.client.device_calls import DeviceCalls
+from edgekit.client.experiment_calls import ExperimentCalls
 from edgekit.client.field_calls import FieldCalls
 from edgekit.client.keeping_calls import KeepingCalls
 from edgekit.client.people import (
@@ -76,7 +77,7 @@ def read_token(file: Path) -> str:
     return token
 
 
-class FleetClient(DeviceCalls, FieldCalls, KeepingCalls):
+class FleetClient(DeviceCalls, ExperimentCalls, FieldCalls, KeepingCalls):
     """Typed client of one fleet server.
 
     Args:

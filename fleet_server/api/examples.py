@@ -16,6 +16,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "NewBenchmark": {"digest": "ab" * 32, "selector": "site=osaka"},
     "NewDevice": {"id": "gate-7", "labels": {"site": "osaka"}},
     "NewEnrolmentToken": {"uses": 50, "life_s": 86400, "labels": {"site": "osaka"}},
+    "NewExperiment": {"model": "digits", "arms": {"1.0.0": 50, "1.1.0": 50}, "hold_s": 604800},
     "NewGateway": {"name": "gateway-3"},
     "NewLabels": {"model": "digits", "labels": {"frame-00017": "7"}},
     "NewRelease": {"model": "digits", "version": "1.1.0", "targets": '{"signatures":[...]}'},
@@ -30,6 +31,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "NewToken": {"account": "ci", "role": "publisher", "life_s": 2592000, "note": "nightly"},
     "NewWebhook": {"url": "https://example.org/edgekit", "kinds": ["alarm_raised"]},
     "Pin": {"version": "1.0.0"},
+    "Winner": {"version": "1.1.0"},
     "TrustMetadata": {"metadata": '{"signatures":[...],"signed":{"_type":"targets"}}'},
 }
 

@@ -5,6 +5,7 @@ Rules, in this order:
 - What a person installs on one device stays there, whatever rollouts say.
 - What a device runs because of a rollout that was rolled back or aborted, or what was revoked, has
   to go: it returns to the newest release that it committed before.
+- Else an experiment holds it in its arm.
 - Else the newest rollout that includes it decides. A rollout that waits (held or paused) keeps
   those who have it already and offers it to nobody else.
 - A release that is withdrawn, revoked, or failed on this very device is never offered to it.
@@ -19,6 +20,7 @@ from enum import StrEnum
 
 from fleet_server.domain.deployment import DeploymentKind
 from fleet_server.domain.evidence import Stratum
+from fleet_server.domain.experiment import Experiment
 from fleet_server.domain.policy import Shadow
 from fleet_server.domain.reach import includes, shadow_at
 from fleet_server.domain.rollout import UNDONE_PHASES, Phase, Rollout
@@ -87,6 +89,7 @@ def find_goal(
     device: DeviceHistory,
     rollouts: Sequence[Rollout],
     releases: Mapping[str, ReleaseState],
+    experiments: Sequence[Experiment] = (),
 ) -> Goal:
     """Return what the device should run of one model.
 
@@ -94,6 +97,7 @@ def find_goal(
         device: What it runs, ran and refused.
         rollouts: All rollouts of the model that match the device, in any order.
         releases: State of each version that exists; a version not in it is not offered.
+        experiments: Those of the model that run and match the device.
     """
     if device.pinned is not None:
         return _pinned(device, device.pinned, releases)
@@ -104,7 +108,23 @@ def find_goal(
     if device.running is not None and releases.get(device.running) is ReleaseState.REVOKED:
         ahead = _way_forward(device, newest_first, releases)
         return ahead if ahead.version else _way_back(device, newest_first, releases, undone=None)
-    return _way_forward(device, newest_first, releases)
+    held = _held_by(device, experiments, releases)
+    return held if held is not None else _way_forward(device, newest_first, releases)
+
+
+def _held_by(
+    device: DeviceHistory, experiments: Sequence[Experiment], releases: Mapping[str, ReleaseState]
+) -> Goal | None:
+    """Return what a device's arm of an experiment asks for; None when it is in none that can be."""
+    for experiment in experiments:
+        arm = experiment.arm_of(device.device_id) if experiment.is_running else None
+        if arm is None:
+            continue
+        if arm.version == device.running and releases.get(arm.version) in _MAY_STAY:
+            return Goal()
+        if _may_be_offered(arm.version, device, releases):
+            return Goal(version=arm.version, rollout_id=experiment.id)
+    return None
 
 
 def _pinned(device: DeviceHistory, version: str, releases: Mapping[str, ReleaseState]) -> Goal:

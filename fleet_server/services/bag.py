@@ -14,6 +14,7 @@ from fleet_server.services.deltas import DeltaService
 from fleet_server.services.drift import DriftService
 from fleet_server.services.enrolment import EnrolmentService
 from fleet_server.services.events import EventService
+from fleet_server.services.experiments import ExperimentService
 from fleet_server.services.feedback import FeedbackService
 from fleet_server.services.field import FieldService
 from fleet_server.services.file_ports import Blobs, DeltaFiles
@@ -45,6 +46,7 @@ class Services:
     inspection: InspectionService
     freeze: FreezeService
     drift: DriftService
+    experiments: ExperimentService
     field: FieldService
     events: EventService
     webhooks: WebhookService
@@ -87,6 +89,7 @@ def make_services(
             database, plans, blobs, patience_s=times.patience.total_seconds()
         ),
         freeze=FreezeService(database),
+        experiments=ExperimentService(database, plans, times),
         drift=DriftService(database, plans, EventService(database)),
         field=FieldService(database, plans, kept_days=settings.windows_kept_days),
         events=EventService(database),

@@ -14,15 +14,15 @@ from fleet_server.domain.deployment import (
     DeploymentState,
     apply,
 )
-from fleet_server.domain.goal import Goal, find_goal
+from fleet_server.domain.goal import Goal
 from fleet_server.services.errors import NotFoundError
 from fleet_server.services.fleet_plan import (
     KEPT_STATES,
     FleetPlan,
     PlanCache,
     can_shadow,
+    goal_of,
     history_of,
-    rollouts_of,
 )
 from fleet_server.services.gatekeeper import Gatekeeper
 from fleet_server.services.offers import Offer
@@ -218,8 +218,7 @@ def is_obsolete(
         return False
     if plan.frozen or device.state is not DeviceState.ACTIVE:
         return offered.state is DeploymentState.OFFERED
-    rollouts = rollouts_of(plan.rollouts_for(device, offered.model))
-    goal = find_goal(history, rollouts, plan.states(offered.model))
+    goal = goal_of(history, device, offered.model, plan)
     return goal.version != offered.version
 
 
@@ -242,7 +241,7 @@ def next_offer(
         return None
     for model in plan.models_for(device):
         history = history_of(device, model, deployments, plan)
-        goal = find_goal(history, rollouts_of(plan.rollouts_for(device, model)), plan.states(model))
+        goal = goal_of(history, device, model, plan)
         if goal.alert:
             fields = {"device": device.id, "model": model, "alert": goal.alert}
             logger.warning("device needs attention", extra={"fields": fields})

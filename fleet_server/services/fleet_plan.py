@@ -9,8 +9,10 @@ from edgekit.device import DeviceProfile, pick_variant
 from edgekit.shadow import FEATURE as SHADOW
 from fleet_server.domain.deployment import FAILED_STATES, DeploymentKind, DeploymentState
 from fleet_server.domain.evidence import Stratum
-from fleet_server.domain.goal import DeviceHistory, ReleaseState
+from fleet_server.domain.experiment import Experiment
+from fleet_server.domain.goal import DeviceHistory, Goal, ReleaseState, find_goal
 from fleet_server.domain.rollout import Rollout
+from fleet_server.services.experiment_port import ExperimentRecord
 from fleet_server.services.freeze import is_frozen
 from fleet_server.services.ports import Tables
 from fleet_server.services.records import (
@@ -36,16 +38,30 @@ class FleetPlan:
         rollouts: All, oldest first.
         by_digest: Digest of each bundle to the release and variant that it is.
         frozen: Nothing is offered to anybody.
+        experiments: All, oldest first.
     """
 
     releases: Mapping[tuple[str, str], ReleaseRecord]
     rollouts: tuple[RolloutRecord, ...]
     by_digest: Mapping[str, tuple[ReleaseRecord, VariantRecord]]
     frozen: bool = False
+    experiments: tuple[ExperimentRecord, ...] = ()
+
+    def experiments_for(self, device: DeviceRecord, model: str = "") -> list[Experiment]:
+        """Return the experiments that run and whose selector matches, of one model or ("") all."""
+        return [
+            record.experiment
+            for record in self.experiments
+            if record.experiment.is_running
+            and model in {"", record.experiment.model}
+            and record.selector.matches(device.labels)
+        ]
 
     def models_for(self, device: DeviceRecord) -> list[str]:
         """Return the models that a rollout would bring to the device, sorted."""
-        return sorted({r.rollout.model for r in self.rollouts_for(device)} | set(device.pins))
+        brought = {r.rollout.model for r in self.rollouts_for(device)}
+        held = {e.model for e in self.experiments_for(device)}
+        return sorted(brought | held | set(device.pins))
 
     def rollouts_for(self, device: DeviceRecord, model: str = "") -> list[RolloutRecord]:
         """Return the rollouts whose selector matches the device, of one model or ("") of all."""
@@ -101,13 +117,22 @@ class PlanCache:
         version, held = tables.changes.last_for_all(), self._held
         if held is not None and held[0] == version:
             return held[1]
-        plan = make_plan(tables.releases.all(), tables.rollouts.all(), frozen=is_frozen(tables))
+        plan = make_plan(
+            tables.releases.all(),
+            tables.rollouts.all(),
+            frozen=is_frozen(tables),
+            experiments=tables.experiments.all(),
+        )
         self._held = (version, plan)
         return plan
 
 
 def make_plan(
-    releases: Iterable[ReleaseRecord], rollouts: Sequence[RolloutRecord], *, frozen: bool = False
+    releases: Iterable[ReleaseRecord],
+    rollouts: Sequence[RolloutRecord],
+    *,
+    frozen: bool = False,
+    experiments: Sequence[ExperimentRecord] = (),
 ) -> FleetPlan:
     """Arrange releases and rollouts."""
     listed = list(releases)
@@ -116,6 +141,17 @@ def make_plan(
         rollouts=tuple(rollouts),
         by_digest={v.digest: (r, v) for r in listed for v in r.variants},
         frozen=frozen,
+        experiments=tuple(experiments),
+    )
+
+
+def goal_of(history: DeviceHistory, device: DeviceRecord, model: str, plan: FleetPlan) -> Goal:
+    """Return what a device should run of a model."""
+    return find_goal(
+        history,
+        rollouts_of(plan.rollouts_for(device, model)),
+        plan.states(model),
+        plan.experiments_for(device, model),
     )
 
 

@@ -12,7 +12,6 @@ from edgekit.device import mismatch
 from edgekit.errors import BundleError
 from edgekit.manifest import Lineage
 from fleet_server.domain.deployment import FAILED_STATES, DeploymentState
-from fleet_server.domain.goal import find_goal
 from fleet_server.domain.reach import was_tried
 from fleet_server.domain.rollout import Phase
 from fleet_server.services.errors import NotFoundError
@@ -22,8 +21,8 @@ from fleet_server.services.fleet_plan import (
     FleetPlan,
     PlanCache,
     foreign_profile,
+    goal_of,
     history_of,
-    rollouts_of,
 )
 from fleet_server.services.ports import Database
 from fleet_server.services.records import DeploymentRecord, DeviceRecord, DeviceState
@@ -153,7 +152,7 @@ def _model(
     device: DeviceRecord, model: str, deployments: Sequence[DeploymentRecord], plan: FleetPlan
 ) -> Iterator[tuple[bool, str]]:
     history = history_of(device, model, deployments, plan)
-    goal = find_goal(history, rollouts_of(plan.rollouts_for(device, model)), plan.states(model))
+    goal = goal_of(history, device, model, plan)
     if goal.alert:
         yield False, f"{model}: {goal.alert}"
     if model in device.pins:

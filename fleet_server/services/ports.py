@@ -16,9 +16,8 @@ from fleet_server.domain.evidence import Summary
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.selector import Selector
 from fleet_server.services.benchmark_port import Benchmarks
-from fleet_server.services.drift_port import DriftHours
 from fleet_server.services.event_ports import Alarms, Events, Webhooks
-from fleet_server.services.field_port import FieldAnswers
+from fleet_server.services.field_tables import FieldTables
 from fleet_server.services.garbage_port import Bundles
 from fleet_server.services.people_ports import Accounts, Audit, KeptAnswers
 from fleet_server.services.records import (
@@ -268,7 +267,7 @@ class Flags(Protocol):
         ...
 
 
-class Tables(Protocol):
+class Tables(FieldTables, Protocol):
     """One transaction."""
 
     @property
@@ -339,16 +338,6 @@ class Tables(Protocol):
     @property
     def alarms(self) -> Alarms:
         """Alarms."""
-        ...
-
-    @property
-    def drift(self) -> DriftHours:
-        """Drift by the hour."""
-        ...
-
-    @property
-    def field(self) -> FieldAnswers:
-        """Recorded answers and labels."""
         ...
 
     @property

@@ -59,11 +59,7 @@ class RolloutService:
                 reach the same devices.
         """
         with self._database.write() as tables:
-            plan = self._plans.get(tables)
-            record = _new(wanted, plan, by=by, now=now)
-            _refuse_overlap(record, plan)
-            tables.rollouts.put(record)
-            tables.changes.record(None)
+            record = begin_rollout(tables, self._plans.get(tables), wanted, by=by, now=now)
         fields = {"rollout": record.rollout.id}
         logger.info("rollout scheduled", extra={"fields": fields})
         return record
@@ -190,6 +186,17 @@ class RolloutService:
         return rules.step(rollout, self._gatherer.gather(tables, plan, record, now=now), now)
 
 
+def begin_rollout(
+    tables: Tables, plan: FleetPlan, wanted: NewRollout, *, by: str, now: datetime
+) -> RolloutRecord:
+    """Schedule a rollout within a transaction. Raises as `RolloutService.start` does."""
+    record = _new(wanted, plan, by=by, now=now)
+    _refuse_overlap(record, plan)
+    tables.rollouts.put(record)
+    tables.changes.record(None)
+    return record
+
+
 def _is_by_number(rollout: Rollout) -> bool:
     return rollout.stage.percent is None and not rollout.stage.selector
 
@@ -253,6 +260,14 @@ def _new(wanted: NewRollout, plan: FleetPlan, *, by: str, now: datetime) -> Roll
 
 
 def _refuse_overlap(record: RolloutRecord, plan: FleetPlan) -> None:
+    for held in plan.experiments:
+        same = held.experiment.is_running and held.experiment.model == record.rollout.model
+        if same and intersect(held.selector, record.selector):
+            raise ConflictError(
+                f"experiment {held.experiment.id} of the same model runs on such devices",
+                where=record.rollout.id,
+                todo="stop it, or promote its winner",
+            )
     for other in plan.rollouts:
         if other.rollout.model != record.rollout.model or other.rollout.is_terminal:
             continue

@@ -26,6 +26,7 @@ from fleet_server.store.devices import SqlDevices, SqlTokens
 from fleet_server.store.dialects import KIND, Kind, open_engine
 from fleet_server.store.drift import SqlDriftHours
 from fleet_server.store.events import SqlAlarms, SqlEvents
+from fleet_server.store.experiments import SqlExperiments
 from fleet_server.store.field import SqlField
 from fleet_server.store.flags import SqlFlags
 from fleet_server.store.releases import SqlReleases
@@ -54,6 +55,7 @@ class SqlTables:
         self.telemetry = SqlTelemetry(connection)
         self.changes = SqlChanges(connection)
         self.flags = SqlFlags(connection)
+        self.experiments = SqlExperiments(connection)
         self.drift = SqlDriftHours(connection)
         self.field = SqlField(connection)
         self.events = SqlEvents(connection)

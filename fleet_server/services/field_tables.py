@@ -1,0 +1,28 @@
+"""The tables of what the field tells, as a part of one transaction."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fleet_server.services.drift_port import DriftHours
+from fleet_server.services.experiment_port import Experiments
+from fleet_server.services.field_port import FieldAnswers
+
+
+class FieldTables(Protocol):
+    """Experiments, drift, answers and labels."""
+
+    @property
+    def experiments(self) -> Experiments:
+        """A/B experiments."""
+        ...
+
+    @property
+    def drift(self) -> DriftHours:
+        """Drift by the hour."""
+        ...
+
+    @property
+    def field(self) -> FieldAnswers:
+        """Recorded answers and labels."""
+        ...
