@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.env import RESULTS
+from benchmarks.targets import TARGETS, Standing, standing
 from edgekit import codec
 from edgekit.bench import Result
 from edgekit.bench.result import ResultFile
@@ -22,13 +23,16 @@ Written by `python -m benchmarks.page` from `benchmarks/results`; `make bench` m
 form of everything again. Every number stands beside a baseline from the same run, with a 95 %
 interval. A ratio is ours over the baseline.
 """
+LONG = 24
+"""A table of more rows is folded."""
 BUSY = 0.5
 """Load average per core above which a run is marked."""
 
 
 def page(files: Sequence[ResultFile]) -> str:
     """Return the page."""
-    return "\n".join([HEADER, *(_section(file) for file in files)]).rstrip() + "\n"
+    parts = [HEADER, *_summary(files), *(_section(file) for file in files)]
+    return "\n".join(parts).rstrip() + "\n"
 
 
 def read_results(folder: Path = RESULTS) -> list[ResultFile]:
@@ -54,6 +58,40 @@ def over_baseline(result: Result) -> str:
     return f"{found.value:.3g} ({found.interval.low:.3g} to {found.interval.high:.3g})"
 
 
+def _summary(files: Sequence[ResultFile]) -> list[str]:
+    """Return the table of targets, the worst of the rows that each is about."""
+    names = {file.name for file in files}
+    found = [standing(target, files) for target in TARGETS if target.benchmark in names]
+    if not found:
+        return []
+    rows = [
+        "## What was promised, and what was measured",
+        "",
+        "| what | wanted | measured | |",
+        "|---|---:|---:|---|",
+    ]
+    rows += [_standing(one) for one in found]
+    return [*rows, "", "Each line is the worst of the rows below that it is about.", ""]
+
+
+def _standing(found: Standing) -> str:
+    target = found.target
+    unit = f" {target.unit}" if target.unit else ""
+    wanted = f"{target.bound.value} {number(target.limit)}{unit}"
+    if found.reached is None:
+        return f"| {target.what} | {wanted} | not measured | |"
+    kept = "reached" if found.kept else "**missed**"
+    return f"| {target.what} | {wanted} | {number(found.reached)}{unit} | {kept} |"
+
+
+def _folded(table: list[str]) -> list[str]:
+    """Return a table, behind a line that opens it when it is long."""
+    count = len(table) - 2
+    if count <= LONG:
+        return table
+    return ["<details>", f"<summary>{count} rows</summary>", "", *table, "", "</details>"]
+
+
 def _section(file: ResultFile) -> str:
     about = inspect.getdoc(importlib.import_module(f"benchmarks.{file.name}")) or file.name
     question, _, how = about.partition("\n\n")
@@ -69,7 +107,7 @@ def _section(file: ResultFile) -> str:
         f"cores, load {machine.load:.1f}, {machine.system}, Python {machine.python}, "
         f"{', '.join(f'{k} {v}' for k, v in sorted(machine.packages.items()))}.{busy}",
         "",
-        *_table(file.results),
+        *_folded(_table(file.results)),
         "",
     ]
     return "\n".join(lines)
