@@ -16,7 +16,7 @@ from device_agent.ddi import Ddi
 from device_agent.enrolment import ENROL_PATH
 from device_agent.identity import Identity
 from device_agent.simulation.device import Behaviour, SimulatedDevice
-from device_agent.transport import Answer, Transport, backoff_s
+from device_agent.transport import Answer, BusyError, StatusError, Transport, backoff_s
 from edgekit import codec
 from edgekit.device import DeviceProfile
 from edgekit.errors import NetworkError, RefusedError
@@ -77,6 +77,8 @@ class Report:
         devices: How many were enrolled.
         polls: Turns that began.
         failures: Turns that ended in an error of network or server.
+        errors: What kind of error to how many turns: "busy" (429 or 503 with Retry-After), "busy
+            without Retry-After", "no answer", or a status.
         ran: Version to devices that ever ran it.
         running: Version to devices that run it at the end.
         left_s: Version to seconds from the start until the last device left it.
@@ -87,6 +89,7 @@ class Report:
     devices: int = 0
     polls: int = 0
     failures: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
     ran: dict[str, int] = field(default_factory=dict)
     running: dict[str, int] = field(default_factory=dict)
     left_s: dict[str, float] = field(default_factory=dict)
@@ -155,13 +158,25 @@ class Fleet:
             try:
                 wait_s = await loop.run_in_executor(self._pool, device.turn)
                 failures = 0
-            except (NetworkError, RefusedError):
+            except (NetworkError, RefusedError) as error:
                 failures += 1
-                self.report.failures += 1
-                wait_s = backoff_s(failures, self._rng)
+                self._count(error)
+                at_least_s = error.retry_after_s if isinstance(error, BusyError) else 0.0
+                wait_s = backoff_s(failures, self._rng, at_least_s=at_least_s)
             for version in before - {held.version for held in device.running.values()}:
                 self.report.left_s[version] = self._clock() - self._started_s
             await asyncio.sleep(wait_s * self._rng.uniform(0.9, 1.1))
+
+    def _count(self, error: NetworkError | RefusedError) -> None:
+        match error:
+            case BusyError():
+                kind = "busy" if error.retry_after_s else "busy without Retry-After"
+            case StatusError():
+                kind = str(error.status)
+            case _:
+                kind = "no answer"
+        self.report.failures += 1
+        self.report.errors[kind] = self.report.errors.get(kind, 0) + 1
 
     def _enrol(self, name: str) -> SimulatedDevice:
         server = self._file.server.rstrip("/")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Sequence
 from email.utils import formatdate
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from starlette.responses import StreamingResponse
 from edgekit import codec
 from fleet_server.api.context import CONTROLLER, Context
 from fleet_server.api.ddi_bodies import DELTA_MARK, artifact, artifact_name
-from fleet_server.api.ranges import Span, UnsatisfiableError, parse_range
+from fleet_server.api.ranges import Part, Span, UnsatisfiableError, parse_ranges, parts_of
 from fleet_server.services.errors import NotFoundError
 from fleet_server.services.records import DeploymentRecord, VariantRecord
 
 _CHUNK_BYTES = 1 << 18
 _MD5 = ".MD5SUM"
+_BYTES = "application/octet-stream"
+_SEVERAL = "multipart/byteranges"
 
 
 def make_router(context: Context) -> APIRouter:
@@ -32,7 +35,8 @@ def make_router(context: Context) -> APIRouter:
         listed = [artifact(context.base(request), device_id, record, variant)]
         return Response(codec.encode(listed), media_type="application/json")
 
-    @router.api_route("/artifacts/{name}", methods=["GET", "HEAD"])
+    @router.head("/artifacts/{name}", include_in_schema=False)
+    @router.get("/artifacts/{name}")
     def get_artifact(request: Request, device_id: str, module: int, name: str) -> Response:
         context.device(request, device_id)
         record, variant = _allowed(context, device_id, module)
@@ -81,27 +85,33 @@ def file_response(request: Request, path: Path, *, filename: str, etag: str) -> 
     if asked is not None and request.headers.get("if-range", etag) not in {etag, modified}:
         asked = None
     try:
-        span = parse_range(asked, size) if asked is not None else None
+        spans = parse_ranges(asked, size) if asked is not None else None
     except UnsatisfiableError:
         return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size}"})
-    status = 200 if span is None else 206
-    if span is not None:
-        headers["Content-Range"] = f"bytes {span.start}-{span.end}/{size}"
-    span = span or Span(start=0, end=size - 1)
-    headers["Content-Length"] = str(span.length)
-    media_type = "application/octet-stream"
+    parts, media_type = [Part(span=Span(start=0, end=size - 1))], _BYTES
+    if spans is not None and len(spans) == 1:
+        parts = [Part(span=spans[0])]
+        headers["Content-Range"] = f"bytes {spans[0].start}-{spans[0].end}/{size}"
+    elif spans is not None:
+        boundary = secrets.token_hex(16)
+        parts, media_type = parts_of(spans, size, boundary), f"{_SEVERAL}; boundary={boundary}"
+    status = 200 if spans is None else 206
+    headers["Content-Length"] = str(sum(part.length for part in parts))
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=media_type)
-    return StreamingResponse(_read(path, span), status, headers, media_type=media_type)
+    return StreamingResponse(_read(path, parts), status, headers, media_type=media_type)
 
 
-async def _read(path: Path, span: Span) -> AsyncIterator[bytes]:
-    left = span.length
+async def _read(path: Path, parts: Sequence[Part]) -> AsyncIterator[bytes]:
     async with await anyio.open_file(path, "rb") as file:
-        await file.seek(span.start)
-        while left and (chunk := await file.read(min(_CHUNK_BYTES, left))):
-            left -= len(chunk)
-            yield chunk
+        for part in parts:
+            if part.head:
+                yield part.head
+            left = part.span.length if part.span else 0
+            await file.seek(part.span.start if part.span else 0)
+            while left and (chunk := await file.read(min(_CHUNK_BYTES, left))):
+                left -= len(chunk)
+                yield chunk
 
 
 def _allowed(

@@ -19,7 +19,7 @@ from fleet_server.domain.access import needed
 from fleet_server.services.bag import Services
 from fleet_server.services.config import Settings
 from fleet_server.services.credentials import Credentials, Scheme, authenticate
-from fleet_server.services.errors import TooLargeError, UnknownCallerError
+from fleet_server.services.errors import TooLargeError, UnknownCallerError, UnknownFormatError
 from fleet_server.services.records import DeviceRecord
 
 MANAGEMENT = "/api/v1/"
@@ -48,7 +48,9 @@ class Context:
 
         Raises:
             UnknownCallerError: Nothing shows that the caller is this device.
+            UnknownFormatError: The body is CBOR.
         """
+        refuse_cbor(request)
         shown = self._credentials(request, device_id)
         device = authenticate(self.services.database, device_id, shown, now=self.clock())
         self.board.mark_seen(device_id, self.clock())
@@ -90,6 +92,16 @@ class Context:
     def base(self, request: Request) -> str:
         """Return the address by which the caller reaches this server, without a final slash."""
         return self.proxy.base_url(request.headers.raw, request.url.scheme, _peer(request))
+
+
+def refuse_cbor(request: Request) -> None:
+    """Refuse the other encoding of the protocol before anybody tries to read it as JSON.
+
+    Raises:
+        UnknownFormatError: The body is CBOR.
+    """
+    if "cbor" in request.headers.get("content-type", ""):
+        raise UnknownFormatError("CBOR is not read here", todo="send application/json")
 
 
 def _peer(request: Request) -> str:

@@ -34,6 +34,7 @@ from fleet_server.services.errors import (
     TooManyError,
     UnavailableError,
     UnknownCallerError,
+    UnknownFormatError,
 )
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ STATUS: dict[type[EdgeKitError], int] = {
     GoneError: 410,
     TooLargeError: 413,
     SlowError: 408,
+    UnknownFormatError: 415,
     BusyError: 429,
     TooManyError: 429,
     RefusedError: 403,

@@ -29,6 +29,10 @@ class BusyError(RefusedError):
     """The server has too much to do; the same request may work soon."""
 
 
+class UnknownFormatError(RefusedError):
+    """A body is of a media type that the server does not read."""
+
+
 class SlowError(RefusedError):
     """The caller takes too long."""
 

@@ -17,7 +17,7 @@ from typing import Any
 from edgekit import codec
 from edgekit.client.wire import NewEnrolmentToken, RolloutView
 from edgekit.protocol import EnrolmentFile
-from tests.integration.server_fleet import Engineer, Server, quick, until
+from tests.integration.server_fleet import Engineer, Server, kill, now, quick, until
 
 GOOD, BAD = "1.0.0", "1.1.0"
 
@@ -32,6 +32,8 @@ class Exposure:
         back_s: Seconds from the server's decision until the last of them had gone back.
         decided_s: Seconds from the rollout's start until the decision.
         installed_s: Seconds that the good release took to reach everybody before.
+        outage_s: Seconds that the server was gone afterwards; 0 for no outage.
+        returned_s: Seconds from its return until the last device had polled again.
         client: What the simulation says of itself.
     """
 
@@ -40,13 +42,24 @@ class Exposure:
     back_s: float
     decided_s: float
     installed_s: float
+    outage_s: float = 0.0
+    returned_s: float = 0.0
     client: dict[str, Any]
 
 
 def expose(
-    folder: Path, *, devices: int, canaries: int, poll_s: float, within_s: float
+    folder: Path,
+    *,
+    devices: int,
+    canaries: int,
+    poll_s: float,
+    within_s: float,
+    outage_s: float = 0.0,
 ) -> Exposure:
-    """Roll a good release out to all, then a slow one, and see how far that one comes."""
+    """Roll a good release out to all, then a slow one, and see how far that one comes.
+
+    With an outage the server is killed at the end, and comes back for all devices at once.
+    """
     server = Server(folder / "server")
     server.init()
     server.start(poll_interval=poll_s, tick=1.0)
@@ -73,6 +86,7 @@ def expose(
             view = _wait(server, bad.id, within_s)
             assert view.phase == "rolled_back", view
             back = until(lambda: _all_back(server, bad.id), within_s=within_s)
+            returned_s = _outage(server, outage_s, poll_s, within_s) if outage_s else 0.0
         decided = next(h.at for h in view.happenings if h.kind == "rolled_back")
         client_said = report()
         return Exposure(
@@ -81,10 +95,30 @@ def expose(
             back_s=_between(decided, back),
             decided_s=_between(view.started_at, decided),
             installed_s=installed_s,
+            outage_s=outage_s,
+            returned_s=returned_s,
             client=client_said,
         )
     finally:
         server.stop()
+
+
+def _outage(server: Server, outage_s: float, poll_s: float, within_s: float) -> float:
+    """Kill the server for a while; return how long the last device took to come back."""
+    assert server.process is not None
+    kill(server.process)
+    time.sleep(outage_s)
+    server.start(poll_interval=poll_s, tick=1.0)
+    began, at = time.monotonic(), now()
+    with server.client() as client:
+
+        def everybody_is_back() -> bool:
+            time.sleep(1.0)
+            seen = (d.last_seen_at for d in client.devices())
+            return all(s and datetime.fromisoformat(s) > at for s in seen)
+
+        until(everybody_is_back, within_s=within_s)
+    return time.monotonic() - began
 
 
 def _all(within_s: float, reporting: float) -> dict[str, Any]:

@@ -255,3 +255,10 @@ def test_every_body_of_the_openapi_has_an_example_that_fits(server: Server) -> N
                     assert set(example) <= set(schemas[name]["properties"]), name
                     assert set(schemas[name].get("required", ())) <= set(example), name
     assert len(seen) >= 10
+
+
+def test_every_operation_of_the_openapi_has_a_name_of_its_own(server: Server) -> None:
+    document = server.ask("GET", "/api/v1/openapi.json").json
+    names = [o["operationId"] for path in document["paths"].values() for o in path.values()]
+    assert len(names) == len(set(names)) > 50
+    assert "Duplicate Operation ID" not in server.log()
