@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from edgekit.errors import MissingExtraError, RuntimeFailedError
 from edgekit.manifest import ModelFormat, TensorSpec
 from edgekit.runtime.base import Session, Tensor, first_line
 from edgekit.runtime.openvino_file import read
+from edgekit.runtime.profile import OperatorTime
 
 
 class OpenVino:
@@ -37,24 +40,34 @@ class OpenVino:
 
     def open(self, model: Path, *, threads: int = 1) -> Session:
         """Load a model file. Raises as `Runtime.open` does."""
+        return _OpenVinoSession(self._compiled(model, _options(threads)), str(model))
+
+    def profile(
+        self, model: Path, inputs: Sequence[Sequence[Tensor]], *, threads: int, runs: int
+    ) -> tuple[OperatorTime, ...]:
+        """Run a model and return the median of each operator. As `Profiler.profile`."""
+        options = {**_options(threads), "PERF_COUNT": "YES"}
+        session = _OpenVinoSession(self._compiled(model, options), str(model))
+        times: dict[tuple[str, str], list[float]] = {}
+        for _, tensors in zip(range(runs), itertools.cycle(inputs), strict=False):
+            session.run(tensors)
+            for name, kind, ms in session.operators():
+                times.setdefault((name, kind), []).append(ms)
+        return tuple(
+            OperatorTime(name=name, kind=kind, median_ms=median(found[1:] or found))
+            for (name, kind), found in times.items()
+        )
+
+    def _compiled(self, model: Path, options: Mapping[str, str]) -> Any:  # noqa: ANN401 (untyped library)
         library = self._library()
         xml, weights = read(model)
         try:
             core = library.Core()
-            options = {
-                "INFERENCE_PRECISION_HINT": "f32",
-                "INFERENCE_NUM_THREADS": str(threads),
-                "NUM_STREAMS": "1",
-                "PERFORMANCE_HINT": "LATENCY",
-                # Several models of one device would all be pinned to the same cores.
-                "ENABLE_CPU_PINNING": "NO",
-            }
-            compiled = core.compile_model(core.read_model(xml, weights), "CPU", options)
+            return core.compile_model(core.read_model(xml, weights), "CPU", dict(options))
         except Exception as error:
             raise RuntimeFailedError(
                 f"OpenVINO refuses it ({first_line(error)})", where=str(model)
             ) from error
-        return _OpenVinoSession(compiled, str(model))
 
     def _library(self) -> Any:  # noqa: ANN401 (untyped library)
         try:
@@ -63,6 +76,17 @@ class OpenVino:
             if error.name != "openvino":
                 raise
             raise MissingExtraError("openvino", self.extra) from error
+
+
+def _options(threads: int) -> dict[str, str]:
+    return {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": str(threads),
+        "NUM_STREAMS": "1",
+        "PERFORMANCE_HINT": "LATENCY",
+        # Several models of one device would all be pinned to the same cores.
+        "ENABLE_CPU_PINNING": "NO",
+    }
 
 
 class _OpenVinoSession:
@@ -96,6 +120,12 @@ class _OpenVinoSession:
             raise RuntimeFailedError(
                 f"inference failed ({first_line(error)})", where=self._where
             ) from error
+
+    def operators(self) -> Iterator[tuple[str, str, float]]:
+        """Yield name, kind and milliseconds of what the last run executed."""
+        for info in self._request.get_profiling_info():
+            if info.status == info.Status.EXECUTED:
+                yield info.node_name, info.node_type, info.real_time.total_seconds() * 1e3
 
     def _check(self, tensors: Sequence[Tensor]) -> None:
         """Refuse what the library would take and silently convert."""

@@ -7,7 +7,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.errors import RuntimeFailedError
 from edgekit.manifest import ModelFormat, TensorSpec
-from edgekit.runtime import Session, available_runtimes, open_session, openvino_file
+from edgekit.runtime import (
+    Profiler,
+    Session,
+    available_runtimes,
+    open_session,
+    openvino_file,
+    runtime_for,
+)
 
 WIDE = 256
 
@@ -109,3 +116,13 @@ def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes):
     file.write_bytes(content)
     with pytest.raises(RuntimeFailedError, match=r"refuses it"):
         open_session(file, ModelFormat.OPENVINO)
+
+
+def test_openvino_says_where_the_time_goes(tmp_path: Path):
+    xml, _ = write_product(tmp_path)
+    runtime = runtime_for(ModelFormat.OPENVINO)
+    assert isinstance(runtime, Profiler)
+    x = np.ones((1, WIDE), np.float32)
+    found = runtime.profile(xml, [[x]], threads=1, runs=5)
+    assert any(operator.kind in {"FullyConnected", "MatMul"} for operator in found)
+    assert all(operator.median_ms >= 0 for operator in found)
