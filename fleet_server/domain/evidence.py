@@ -115,6 +115,7 @@ class DeviceEvidence:
         site: Value of its label `site`; empty when it has none.
         outcome: State of its deployment; None for a control or before the first offer.
         silent: No poll for three intervals; of a canary, after it activated.
+        overdue: It should have polled by now, and is not silent yet.
         before: Its windows on the previous release, before the swap (empty: first install).
         after: Its windows on the new release (a control: on the old) in the stage's interval.
         shadow: What it found about the release while that answered nobody; None if nothing yet.
@@ -127,6 +128,7 @@ class DeviceEvidence:
     site: str = ""
     outcome: DeploymentState | None = None
     silent: bool = False
+    overdue: bool = False
     before: Summary = Summary()
     after: Summary = Summary()
     shadow: ShadowResult | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from edgekit.verdict import Verdict
 from fleet_server.domain.deployment import FAILED_STATES
@@ -44,7 +45,8 @@ def silent_devices(gate: GatePolicy, evidence: Evidence) -> Check:
 
     At each site as many canaries are excused as the share of silent controls there explains (all
     of them in an outage); the rest count as failed devices. Fisher's test finds what a generous
-    `max_failed_devices` would let through. Without any control nobody can say: PENDING.
+    `max_failed_devices` would let through. Without any control nobody can say: PENDING. So it is
+    while controls are overdue that would explain it: an outage silences each device in its turn.
     """
     canaries = _not_failed(evidence.of(None, Role.CANARY))
     controls = evidence.of(None, Role.CONTROL)
@@ -60,13 +62,29 @@ def silent_devices(gate: GatePolicy, evidence: Evidence) -> Check:
         verdict = Verdict.PENDING if silent and silent + failed > gate.max_failed_devices else None
         note = "no controls tell whether that is an outage" if silent else "no controls"
         return _silence(verdict or Verdict.PASS, numbers, note)
-    counted = sum(_unexplained(site, canaries, controls) for site in {c.site for c in canaries})
-    p = _fisher(canaries, controls)
+    counted, p = _count(canaries, controls)
     numbers |= {"counted": counted, "p": p}
-    too_many = counted > 0 and counted + failed > gate.max_failed_devices
-    verdict = Verdict.FAIL if too_many or p < gate.alpha_per_look else Verdict.PASS
     note = f"{counted} not explained by silent controls, Fisher p {p:.3g}"
-    return _silence(verdict, numbers, note)
+    if not _too_silent(gate, counted, p, failed=failed):
+        return _silence(Verdict.PASS, numbers, note)
+    overdue = sum(control.overdue for control in controls)
+    waiting = tuple(replace(c, silent=c.silent or c.overdue) for c in controls)
+    if overdue and not _too_silent(gate, *_count(canaries, waiting), failed=failed):
+        return _silence(Verdict.PENDING, numbers, f"{note}; {overdue} controls are overdue")
+    return _silence(Verdict.FAIL, numbers, note)
+
+
+def _count(
+    canaries: tuple[DeviceEvidence, ...], controls: tuple[DeviceEvidence, ...]
+) -> tuple[int, float]:
+    """Return how many silent canaries no control explains, and Fisher's p."""
+    counted = sum(_unexplained(site, canaries, controls) for site in {c.site for c in canaries})
+    return counted, _fisher(canaries, controls)
+
+
+def _too_silent(gate: GatePolicy, counted: int, p: float, *, failed: int) -> bool:
+    too_many = counted > 0 and counted + failed > gate.max_failed_devices
+    return too_many or p < gate.alpha_per_look
 
 
 def _silence(verdict: Verdict, numbers: dict[str, float], note: str) -> Check:

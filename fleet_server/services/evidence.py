@@ -239,6 +239,7 @@ class _Stage:
             role=Role.CONTROL,
             site=device.labels.get("site", ""),
             silent=self._is_silent(device),
+            overdue=self._is_overdue(device),
             before=baseline.summary,
             after=self.after.get((device.id, baseline.digest), Summary()),
             neighbours=self.neighbours.get(device.id, ()),
@@ -263,6 +264,12 @@ class _Stage:
     def _is_silent(self, device: DeviceRecord) -> bool:
         seen = device.last_seen_at
         return seen is None or self.now - seen > self.times.patience
+
+    def _is_overdue(self, device: DeviceRecord) -> bool:
+        """Whether half of the patience is over: later than any poll that was only late."""
+        seen = device.last_seen_at
+        late = seen is not None and self.now - seen > self.times.patience / 2
+        return late and not self._is_silent(device)
 
 
 def _arranged(

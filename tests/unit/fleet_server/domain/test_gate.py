@@ -17,6 +17,7 @@ from fleet_server.domain.evidence import (
     Stratum,
 )
 from fleet_server.domain.gate import is_judged, judge, looks_due
+from fleet_server.domain.guard_rails import silent_devices
 from fleet_server.domain.judgement import CheckName, Judgement
 from fleet_server.domain.policy import GateMode, GatePolicy, Stage
 
@@ -410,3 +411,16 @@ def test_a_flood_counts_as_one_device_at_the_looks(canary: Make, gathered: Gathe
     flooded = gathered(canary("flood", windows=10**6), *some)
     quiet = gathered(canary("flood", windows=STAGE.min_windows), *some)
     assert looks_due(GATE, STAGE, flooded, baked=True) == looks_due(GATE, STAGE, quiet, baked=True)
+
+
+def test_an_outage_that_silences_the_canary_first_is_waited_for(canary, control, gathered) -> None:
+    dead = canary("dead", site="osaka", silent=True)
+    late = replace(control("late", site="osaka"), overdue=True)
+    fine = [control(f"k{i}", site="kyoto") for i in range(4)]
+    check = silent_devices(GATE, gathered(dead, late, *fine))
+    assert check.verdict is Verdict.PENDING
+    assert "1 controls are overdue" in check.sentence
+    out = replace(late, overdue=False, silent=True)
+    assert silent_devices(GATE, gathered(dead, out, *fine)).verdict is Verdict.PASS
+    alive = replace(late, overdue=False)
+    assert silent_devices(GATE, gathered(dead, alive, *fine)).verdict is Verdict.FAIL
