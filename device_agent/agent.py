@@ -177,6 +177,7 @@ class Agent:
         if state is State.COMMITTING and record.deployment is not None:
             with contextlib.suppress(StorageError):  # the step of that name tries again
                 self._ctx.slots.of(record.deployment.model).commit(record.deployment.digest)
+        forget_unfinished(self._layout.folder)  # before a worker is there that writes
         self._serve_committed()
         self._sweep(record)
         if record.boot_id and not same_boot:
@@ -188,7 +189,6 @@ class Agent:
     def _sweep(self, record: Record) -> None:
         """Remove what a crash left over; what is being installed stays."""
         wanted = record.deployment
-        forget_unfinished(self._layout.folder)
         for slots in self._ctx.slots.begun():
             with contextlib.suppress(FormatError, OSError):
                 slots.collect(wanted.digest if wanted and wanted.model == slots.model else "")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edgekit import codec
 from edgekit.bundle import Bundle, file_digest, open_bundle
-from edgekit.durable import forget_unfinished, sync, write_durably
+from edgekit.durable import sync, write_durably
 from edgekit.errors import BundleError, FormatError, StorageError
 
 FORMAT_VERSION = "1.0"
@@ -183,12 +183,11 @@ class Slots:
         path.replace(path.with_suffix(".damaged"))
 
     def collect(self, keep: str = "") -> None:
-        """Remove every bundle that plays no part and is not `keep`, and half-written files."""
+        """Remove every bundle that plays no part and is not `keep`."""
         held = self.pointers().held() | {keep}
         for entry in self.folder.iterdir() if self.folder.is_dir() else ():
             if entry.is_dir() and entry.name not in held:
                 shutil.rmtree(entry, ignore_errors=True)
-        forget_unfinished(self.folder)
 
     def _take(self, verified: Path, slot: Path) -> None:
         """Move a download into its slot; a power cut finds it in one place or in both.

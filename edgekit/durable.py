@@ -48,11 +48,11 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 def forget_unfinished(folder: Path) -> None:
-    """Remove what `write_durably` left in `folder` when its process ended in the middle.
+    """Remove what `write_durably` left in `folder` and below when its process ended in the middle.
 
     Only for a folder in which nobody writes at this moment.
     """
-    for path in folder.glob(f"{_UNFINISHED}*"):
+    for path in list(folder.rglob(f"{_UNFINISHED}*")):
         with suppress(OSError):
             path.unlink()
 

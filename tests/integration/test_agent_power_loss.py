@@ -203,8 +203,13 @@ def chosen(recording: Recording, count: int) -> list[CrashState]:
     )
 
 
+def half_unpacked(recording: Recording) -> CrashState:
+    """Return a state in which a file of the new bundle is half-written in its slot."""
+    return next(s for s in recording.states() if any("/files/.new-" in name for name in s.tree))
+
+
 def test_an_agent_booted_after_a_power_cut_serves_and_reports_once(recording: Recording) -> None:
-    for state in chosen(recording, 3):
+    for state in (half_unpacked(recording), *chosen(recording, 3)):
         recording.restart(state)
 
 
