@@ -27,7 +27,7 @@ from device_agent.ddi import Ddi
 from device_agent.identity import Identity, load_identity
 from device_agent.journal import Ending, Journal, Record
 from device_agent.notify import notify
-from device_agent.profile import detect_apart, fingerprint, remember_tested, tested_on
+from device_agent.profile import fingerprint, profile_of, remember_tested, tested_on
 from device_agent.slots import SlotStore
 from device_agent.spool import Spool
 from device_agent.states import (
@@ -76,16 +76,17 @@ class Agent:
         self._notify_address = os.environ.get("NOTIFY_SOCKET", "")
         self._status_lock = threading.Lock()
         identity = load_identity(layout.identity)
+        self._headers = _headers_of(identity)
         rng = random.Random()  # noqa: S311 (jitter, no secret)
         spool = Spool(layout.spool, max_bytes=round(config.spool_mb * (1 << 20)))
         self._benchmarks = Benchmarks(
-            Ddi(_transport(identity), identity),
+            Ddi(Transport(identity.addresses, self._headers), identity),
             SlotStore(layout.models),
             busy_share=config.benchmark_busy_share,
         )
         self._ctx = self._context(config, identity, rng)
         self._uploader = Uploader(
-            Ddi(_transport(identity), identity),
+            Ddi(Transport(identity.addresses, self._headers), identity),
             spool,
             url=lambda: self._ctx.contact.telemetry_url,
             interval_s=config.upload_interval_s or config.window_s,
@@ -142,10 +143,10 @@ class Agent:
             config=config,
             layout=layout,
             identity=identity,
-            ddi=Ddi(_transport(identity), identity),
+            ddi=Ddi(Transport(identity.addresses, self._headers), identity),
             slots=SlotStore(layout.models),
             supervisor=Supervisor(config, layout, boot_id=boot, on_change=self._changed),
-            profile=detect_apart(config.runtimes),
+            profile=profile_of(layout, config.runtimes),
             boot_id=boot,
             trust=ask,
             stopping=self._stopping,
@@ -156,6 +157,7 @@ class Agent:
             alive=self._alive,
             measure=self._benchmarks.offer,
             stop_measuring=self._benchmarks.interrupt,
+            authorize=lambda value: self._headers.update(Authorization=value),
         )
 
     def _changed(self) -> None:
@@ -297,13 +299,12 @@ def _ending(record: Record, reason: Reason, message: str) -> Ending:
     )
 
 
-def _transport(identity: Identity) -> Transport:
-    headers = {
+def _headers_of(identity: Identity) -> dict[str, str]:
+    return {
         "Authorization": identity.authorization,
         "Accept": "application/json",
         AGENT_HEADER: __version__,
     }
-    return Transport(identity.addresses, headers)
 
 
 def _open_lock(path: Path) -> int:

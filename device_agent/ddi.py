@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import zlib
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from edgekit.protocol import (
     LINK_DELTA,
     LINK_PROFILE,
     LINK_TELEMETRY,
+    LINK_TOKEN,
     LINK_TRUST,
     META_KIND,
     META_MODEL,
@@ -45,10 +47,17 @@ from edgekit.protocol import (
 )
 from edgekit.shadow import ShadowOrder, ShadowResult
 
+_HAS_ZSTD = importlib.util.find_spec("zstandard") is not None
 JSON = {"Content-Type": "application/json"}
 MAX_DETAIL = 500
 _ACTION = re.compile(r"[0-9]{1,18}")
+_TOKEN = re.compile(r"[!-~]{16,512}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NextToken:
+    token: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +103,11 @@ class Poll:
         return self.links.get(LINK_BENCHMARK, "")
 
     @property
+    def token(self) -> str:
+        """Where the next device token is given; empty when it is not."""
+        return self.links.get(LINK_TOKEN, "")
+
+    @property
     def telemetry(self) -> str:
         """Where windows are taken."""
         return self.links.get(LINK_TELEMETRY, "")
@@ -105,6 +119,7 @@ class Ddi:
     def __init__(self, transport: Transport, identity: Identity) -> None:
         self.transport = transport
         self._identity = identity
+        self._takes_zstd = False
 
     def poll(self, running: Mapping[str, str]) -> Poll:
         """Ask what to do, saying what runs (digest by model).
@@ -196,11 +211,29 @@ class Ddi:
         self.transport.request("PUT", url, body=codec.encode(profile), headers=JSON)
 
     def send_windows(self, url: str, batch: TelemetryBatch) -> TelemetryReceipt:
-        """Send windows, compressed; the receipt names those that may be forgotten."""
-        body = zlib.compress(codec.encode(batch), wbits=31)
-        headers = {**JSON, "Content-Encoding": "gzip"}
+        """Send windows, compressed; the receipt names those that may be forgotten.
+
+        By gzip, until an answer says that the server takes zstd. Source: RFC 7694.
+        """
+        data = codec.encode(batch)
+        body = _zstd(data) if self._takes_zstd else zlib.compress(data, wbits=31)
+        coding = "zstd" if self._takes_zstd else "gzip"
+        headers = {**JSON, "Content-Encoding": coding}
         answer = self.transport.request("POST", url, body=body, headers=headers)
+        self._takes_zstd = _HAS_ZSTD and "zstd" in answer.headers.get("accept-encoding", "")
         return codec.decode(answer.body, TelemetryReceipt, where=url)
+
+    def next_token(self, url: str) -> str:
+        """Ask for the token that follows; the present one is good until the next is used.
+
+        Raises:
+            FormatError: The answer holds none.
+        """
+        answer = self.transport.request("POST", url)
+        token = codec.decode(answer.body, _NextToken, where=url).token
+        if not _TOKEN.fullmatch(token):
+            raise FormatError("holds no token", where=url)
+        return token
 
     def benchmark(self, url: str) -> BenchmarkJob:
         """Read what to measure.
@@ -221,6 +254,12 @@ class Ddi:
 
     def _feedback_url(self, action: str) -> str:
         return f"{self._identity.base_url}/deploymentBase/{action}/feedback"
+
+
+def _zstd(data: bytes) -> bytes:
+    import zstandard
+
+    return zstandard.ZstdCompressor(level=9).compress(data)
 
 
 def action_of(url: str) -> str:
