@@ -17,7 +17,7 @@ from converters.samples import Samples
 from edgekit.detection import class_shares, detect, unit_vector
 from edgekit.errors import DataError, ParityError, ProofError
 from edgekit.golden import stacked
-from edgekit.manifest import Postprocessing, Preprocessing, Task
+from edgekit.manifest import GoldenSpec, Postprocessing, Preprocessing, Task
 from edgekit.postprocessing import classify
 from edgekit.runtime.base import Tensor
 
@@ -244,10 +244,14 @@ def choose_golden(scores: Tensor, count: int) -> list[int]:
     return sorted(chosen[:count])
 
 
-def golden_tolerance(answers: Answers, limits: Limits) -> float:
-    """Return the absolute tolerance of golden samples, to three significant digits."""
+def golden_spec(answers: Answers, limits: Limits, *, count: int) -> GoldenSpec:
+    """Return how golden samples are compared: tolerances to three significant digits."""
     span = max(float(np.ptp(_wide(a))) for a in answers)
-    return float(f"{span * limits.golden_diff:.3g}")
+    return GoldenSpec(
+        count=count,
+        atol=float(f"{span * limits.golden_diff:.3g}"),
+        providers={p: float(f"{span * d:.3g}") for p, d in limits.golden_diffs.items()},
+    )
 
 
 def _round_robin(classes: Tensor, order: Sequence[int]) -> list[int]:

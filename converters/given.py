@@ -16,6 +16,7 @@ from pathlib import Path
 from converters.capture import capture, check_operators, known_inputs
 from converters.crosscpu import Elsewhere, of_file
 from converters.evaluate import Run
+from converters.extras import need
 from converters.measure import latencies, peak_memory_mb
 from converters.package import deliver, tool_versions, work_folder, write_variant
 from converters.plan import ConversionPlan
@@ -24,7 +25,7 @@ from converters.proof import Checked, Reference, bind_inputs, feedback_of, prove
 from converters.quantize.recipes import FP32, INT8, Limits, Recipe
 from converters.reading import read_samples
 from converters.report import REPORT, ConversionReport, SourceReport, variant_report
-from converters.source import load_source
+from converters.source import load_source, weights_beside
 from converters.steps import Step, Watch
 from converters.targets.onnx import onnx_runtimes
 from converters.targets.openvino import RUNTIME as OPENVINO
@@ -179,7 +180,12 @@ def open_given(path: Path, threads: int, apart: Path) -> GivenModel:
 
 
 def _one_file(path: Path, model_format: ModelFormat, apart: Path) -> Path:
-    """Return a model as one file: OpenVINO's two are packed."""
+    """Return a model as one file: OpenVINO's two are packed, weights beside ONNX are taken in."""
+    if model_format is ModelFormat.ONNX and weights_beside(path):
+        onnx = need("onnx")
+        whole = apart / path.name
+        onnx.save_model(onnx.load(path), whole, save_as_external_data=False)
+        return whole
     if model_format is not ModelFormat.OPENVINO:
         return path
     packed = apart / f"{path.stem}.{model_format}"

@@ -22,7 +22,7 @@ from converters.evaluate import (
     check_varying,
     choose_golden,
     compare,
-    golden_tolerance,
+    golden_spec,
     with_states,
 )
 from converters.metrics import Answers, Metric, find_metric, truth_of
@@ -198,7 +198,7 @@ def prove(
         parity=parity,
         accuracy=metric.value(answers, reference.truth),
         golden=compute_golden(session, raw, plan.preprocessing, further=further),
-        spec=GoldenSpec(count=len(raw), atol=golden_tolerance(reference.answers, limits)),
+        spec=golden_spec(reference.answers, limits, count=len(raw)),
         drift=reference_of(features),
     )
 

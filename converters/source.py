@@ -12,7 +12,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -113,7 +113,44 @@ def _onnx(path: Path) -> OnnxSource:
         digest = file_digest(path)
     except OSError as error:
         raise SourceError(f"cannot read ({error.strerror})", where=str(path)) from error
-    return OnnxSource(name=path.name, path=path, digests={"source": digest})
+    beside = weights_beside(path)
+    digests = {"source": digest} | ({"weights": _files_digest(beside)} if beside else {})
+    return OnnxSource(name=path.name, path=path, digests=digests)
+
+
+def weights_beside(path: Path) -> tuple[Path, ...]:
+    """Return the files beside an ONNX file that hold weights of it, by name.
+
+    Raises:
+        SourceError: One of them is not there.
+    """
+    onnx = need("onnx")
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:
+        if type(error).__name__ != "DecodeError":
+            raise
+        return ()  # it is refused later, with what it is
+    names = {
+        entry.value
+        for tensor in model.graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    files = tuple(path.parent / name for name in sorted(names))
+    for file in files:
+        if not file.is_file():
+            raise SourceError(
+                f"its weights are in {file.name}, which is not there",
+                where=str(path),
+                todo="put it beside the .onnx file",
+            )
+    return files
+
+
+def _files_digest(files: Sequence[Path]) -> str:
+    told = "".join(f"{file.name}|{file_digest(file)}\n" for file in files)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _program(path: Path) -> ModuleSource:

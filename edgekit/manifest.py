@@ -184,10 +184,16 @@ class GoldenSpec:
     Attributes:
         count: Number of samples in the bundle.
         atol: Largest absolute difference of an output element that still counts as equal.
+        providers: The same on execution providers that compute less exactly, such as "cuda".
     """
 
     count: int
     atol: float
+    providers: dict[str, float] = field(default_factory=dict)
+
+    def allowed(self, provider: str) -> float:
+        """Return the tolerance on an execution provider."""
+        return self.providers.get(provider, self.atol)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from converters.quantize.arithmetic import Arithmetic
@@ -20,12 +21,14 @@ class Limits:
         agreement: Lowest share of samples with the reference's answer, in [0, 1].
         golden_diff: Tolerance of the golden samples, over the range of the outputs: how far the
             same file may be off on another processor.
+        golden_diffs: The same by execution provider, where one computes less exactly.
     """
 
     relative_diff: float
     sqnr_db: float
     agreement: float
     golden_diff: float
+    golden_diffs: Mapping[str, float] = field(default_factory=dict)
 
 
 class Method(StrEnum):
@@ -96,6 +99,8 @@ class Recipe:
     rungs: tuple[Rung, ...]
 
 
+# TF32, which NVIDIA's libraries use for float32, carries 11 bits, as half precision does.
+_TF32 = {"cuda": 5e-3, "tensorrt": 5e-3}
 # One step of an 8-bit output is 1/255 of its range; other processors may round a few steps apart.
 _INT8 = Limits(relative_diff=1.0, sqnr_db=15.0, agreement=0.95, golden_diff=4 / 255)
 # Half precision carries 11 bits; sums of hundreds of products lose about three of them.
@@ -110,7 +115,9 @@ FP32 = Recipe(
     precision=Precision.FP32,
     calibrated=False,
     preference=10,
-    limits=Limits(relative_diff=1e-4, sqnr_db=80.0, agreement=0.999, golden_diff=1e-4),
+    limits=Limits(
+        relative_diff=1e-4, sqnr_db=80.0, agreement=0.999, golden_diff=1e-4, golden_diffs=_TF32
+    ),
     rungs=(Rung(name="fp32", precision=Precision.FP32, kind=Kind.FLOAT),),
 )
 

@@ -51,7 +51,8 @@ def _dynamic(model: Path, rung: Rung, out: Path) -> Any:  # noqa: ANN401 (onnx)
     onnx, quantization = need("onnx"), need("onnxruntime.quantization")
     prepared = out.with_suffix(".prepared.onnx")
     prepare(model, prepared)
-    graph = onnx.load(prepared).graph
+    loaded = onnx.load(prepared)
+    graph = loaded.graph
     weights = {tensor.name for tensor in graph.initializer}
     products = [n for n in graph.node if n.op_type in {"MatMul", "Gemm"}]
     if not any(name in weights for node in products for name in node.input[1:2]):
@@ -59,6 +60,9 @@ def _dynamic(model: Path, rung: Rung, out: Path) -> Any:  # noqa: ANN401 (onnx)
             "onnx has nothing to gain from int8-dynamic here: no matrix product with weights",
             todo="use int8",
         )
+    # It infers shapes again, and takes the known ones of recurrent layers for contradictions.
+    del graph.value_info[:]
+    onnx.save(loaded, prepared)
     quantization.quantize_dynamic(
         prepared,
         out,

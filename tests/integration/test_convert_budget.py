@@ -269,11 +269,16 @@ def names(told: tuple[VariantReport, ...]) -> list[str]:
 
 
 def test_every_tflite_precision_is_proven(skewed_plan: ConversionPlan, tmp_path: Path):
-    asked = ("tflite-fp16", "tflite-int8", "tflite-int8-io", "tflite-int8-int16")
+    asked = (
+        *("tflite-fp16", "tflite-int8", "tflite-int8-io", "tflite-int8-int16"),
+        "tflite-int8-dynamic",
+    )
     plain = replace(skewed_plan, weights=None, variants=asked, out=tmp_path / "o", metric="parity")
     report = convert(plain)
     assert names(report.variants) == list(asked)
-    floors = dict(zip(asked, (50, 20, 20, 30), strict=True))
+    floors = dict(zip(asked, (50, 20, 20, 30, 20), strict=True))
     assert {v.variant: v.sqnr_db for v in report.variants if v.sqnr_db < floors[v.variant]} == {}
     whole = open_bundle(tmp_path / "o" / report.variants[2].bundle).manifest
     assert whole.inputs[0].dtype == "int8"
+    dynamic = open_bundle(tmp_path / "o" / report.variants[4].bundle).manifest
+    assert [r.name for r in dynamic.requires.runtimes] == ["litert"]

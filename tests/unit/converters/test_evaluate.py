@@ -11,7 +11,7 @@ from converters.evaluate import (
     check_varying,
     choose_golden,
     compare,
-    golden_tolerance,
+    golden_spec,
     sqnr_db,
 )
 from converters.metrics import accuracy, find_metric, top1
@@ -154,5 +154,7 @@ def test_golden_samples_hold_every_class_and_the_nearest_to_the_border():
 
 def test_the_golden_tolerance_follows_the_range_of_the_outputs():
     answers = (np.array([[-10.0, 15.5]]),)
-    assert golden_tolerance(answers, INT8.limits) == pytest.approx(0.4)
-    assert golden_tolerance(answers, FP32.limits) == pytest.approx(0.00255)
+    assert golden_spec(answers, INT8.limits, count=1).atol == pytest.approx(0.4)
+    spec = golden_spec(answers, FP32.limits, count=1)
+    assert spec.atol == spec.allowed("cpu") == pytest.approx(0.00255)
+    assert spec.allowed("cuda") == pytest.approx(50 * 0.00255, rel=0.01)

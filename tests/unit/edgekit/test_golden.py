@@ -82,6 +82,18 @@ def test_answers_of_another_shape_are_refused(golden: GoldenSamples):
         check_golden(Arithmetic(), shorter, MANIFEST)
 
 
+def test_a_provider_that_computes_less_exactly_has_a_tolerance_of_its_own(golden: GoldenSamples):
+    shifted = replace(golden, outputs=tuple(o + 10 * MANIFEST.golden.atol for o in golden.outputs))
+    wide = GoldenSpec(
+        count=MANIFEST.golden.count,
+        atol=MANIFEST.golden.atol,
+        providers={"cpu": 20 * MANIFEST.golden.atol},
+    )
+    with pytest.raises(ProofError):
+        check_golden(Arithmetic(), shifted, MANIFEST)
+    check_golden(Arithmetic(), shifted, replace(MANIFEST, golden=wide))
+
+
 def test_a_bundle_without_its_golden_samples_is_refused(tmp_path: Path):
     bundle = write_bundle(tmp_path / "a.bundle", MANIFEST, {"model.onnx": b""})
     with pytest.raises(BundleError, match=r"golden/output\.0\.npy"):
