@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 
@@ -113,6 +114,7 @@ def pick_variant(variants: Iterable[V], profile: DeviceProfile) -> V | None:
     return min(fitting, key=lambda v: (-v.requires.preference, v.variant), default=None)
 
 
+@lru_cache(maxsize=1024)
 def version_key(version: str) -> tuple[int, ...]:
     """Return the numbers of a dotted version for comparing: "1.10" is above "1.9".
 

@@ -57,6 +57,7 @@ class Gatherer:
         self._baselines: dict[_Key, _Baseline] = {}
         self._drifts: dict[str, tuple[datetime | None, datetime, Drifting]] = {}
         self._around: dict[tuple[str, datetime, tuple[str, ...]], _Sums] = {}
+        self._fresh: dict[_Key, _Baseline] = {}
 
     def gather(
         self, tables: Tables, plan: FleetPlan, record: RolloutRecord, *, now: datetime
@@ -83,6 +84,7 @@ class Gatherer:
                 ids, started_at - self._times.baseline, other_than=record.rollout.model
             ),
         )
+        self._read_controls(tables, stage, [d for d in roster.strata if d not in offered])
         found = []
         for device_id in ids:
             device, deployment = devices.get(device_id), offered.get(device_id)
@@ -174,6 +176,23 @@ class Gatherer:
             found[device_id] = (*found.get(device_id, ()), pair)
         return found
 
+    def _read_controls(self, tables: Tables, stage: _Stage, ids: Sequence[str]) -> None:
+        """Read the baselines of all controls at once: one by one they were most of a round."""
+        started_at, model = stage.started_at, stage.rollout.model
+        self._fresh = {}
+        ids = [d for d in ids if (stage.rollout.id, d, started_at) not in self._baselines]
+        since = started_at - self._times.baseline
+        telemetry = tables.telemetry
+        sums = telemetry.summaries(ids, model, since=since, until=started_at)
+        last = dict(telemetry.last_digests(ids, model, since=since, before=started_at))
+        idle = [d for d in ids if d not in last]
+        last.update(telemetry.last_digests(idle, model, since=None, before=started_at))
+        for device_id in ids:
+            digest = last.get(device_id, "")
+            summary = sums.get((device_id, digest), Summary())
+            baseline = _Baseline(digest=digest, summary=summary)
+            self._fresh[stage.rollout.id, device_id, started_at] = baseline
+
     def _baseline(
         self, tables: Tables, stage: _Stage, device_id: str, deployment: DeploymentRecord | None
     ) -> _Baseline:
@@ -183,6 +202,17 @@ class Gatherer:
         known = self._baselines.get(key)
         if known is not None:
             return known
+        baseline = self._fresh.get(key) if deployment is None else None
+        if baseline is None:
+            baseline = self._read_baseline(tables, stage, device_id, deployment)
+        if stage.now - swapped_at > self._times.patience:
+            self._baselines[key] = baseline
+        return baseline
+
+    def _read_baseline(
+        self, tables: Tables, stage: _Stage, device_id: str, deployment: DeploymentRecord | None
+    ) -> _Baseline:
+        swapped_at = stage.swapped_at(deployment)
         digest = tables.telemetry.last_digest(
             device_id,
             stage.rollout.model,
@@ -192,10 +222,7 @@ class Gatherer:
         summary = tables.telemetry.summary(
             device_id, digest or "", since=swapped_at - self._times.baseline, until=swapped_at
         )
-        baseline = _Baseline(digest=digest or "", summary=summary)
-        if stage.now - swapped_at > self._times.patience:
-            self._baselines[key] = baseline
-        return baseline
+        return _Baseline(digest=digest or "", summary=summary)
 
 
 def _offered(tables: Tables, rollout: Rollout) -> dict[str, DeploymentRecord]:

@@ -206,6 +206,12 @@ class Telemetry(Protocol):
         """Return what a device ran last before a time."""
         ...
 
+    def last_digests(
+        self, device_ids: Iterable[str], model: str, *, since: datetime | None, before: datetime
+    ) -> Mapping[str, str]:
+        """Return what devices ran last in (since, before], by device."""
+        ...
+
     def summary(self, device_id: str, digest: str, *, since: datetime, until: datetime) -> Summary:
         """Merge windows that ended in (since, until]."""
         ...

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, String, Text
@@ -11,6 +13,11 @@ from sqlalchemy.types import TypeDecorator
 
 from edgekit import codec
 from fleet_server.domain.selector import Selector, parse_selector
+
+
+@lru_cache(maxsize=1024)
+def _decoded(text: str, kind: Any) -> Any:  # noqa: ANN401 (a type and one of it)
+    return codec.decode(text, kind, where="database")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -47,8 +54,12 @@ class Coded(TypeDecorator[Any]):
         return None if value is None else codec.encode(value).decode()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ANN401, ARG002 (signature of SQLAlchemy)
-        """Decode."""
-        return None if value is None else codec.decode(value, self.kind, where="database")
+        """Decode; a dataclass that many rows share, such as a profile, only once."""
+        if value is None:
+            return None
+        if is_dataclass(self.kind):
+            return _decoded(value, self.kind)
+        return codec.decode(value, self.kind, where="database")
 
 
 class SelectorText(TypeDecorator[Selector]):

@@ -86,6 +86,23 @@ class SqlTelemetry:
         digest = self._connection.execute(query).scalar()
         return None if digest is None else str(digest)
 
+    def last_digests(
+        self, device_ids: Iterable[str], model: str, *, since: datetime | None, before: datetime
+    ) -> Mapping[str, str]:
+        """Return what devices ran last in (since, before], as their windows say, by device."""
+        latest: dict[str, tuple[datetime, str]] = {}
+        for some in batched(device_ids, MANY):
+            query = (
+                select(_C.device, _C.digest, func.max(_C.ended_at).label("at"))
+                .where(_C.device.in_(some), _C.model == model, _C.ended_at <= before)
+                .group_by(_C.device, _C.digest)
+            )
+            if since is not None:
+                query = query.where(_C.ended_at > since)
+            for device, digest, at in self._connection.execute(query):
+                latest[device] = max(latest.get(device, (at, digest)), (at, digest))
+        return {device: digest for device, (_, digest) in latest.items()}
+
     def summary(self, device_id: str, digest: str, *, since: datetime, until: datetime) -> Summary:
         """Merge the windows of one digest that ended in (since, until], server's clock."""
         query = select(*_SUMMED).where(
