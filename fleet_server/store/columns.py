@@ -57,7 +57,7 @@ class Coded(TypeDecorator[Any]):
         """Decode; a dataclass that many rows share, such as a profile, only once."""
         if value is None:
             return None
-        if is_dataclass(self.kind):
+        if isinstance(self.kind, type) and is_dataclass(self.kind):
             return _decoded(value, self.kind)
         return codec.decode(value, self.kind, where="database")
 

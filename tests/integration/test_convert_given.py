@@ -106,7 +106,7 @@ def test_a_ready_made_file_that_computes_something_else_is_no_bundle_and_exit_1(
 
 def test_state_of_a_ready_made_file_is_fed_back(test_data: Path, tmp_path: Path):
     arrays = {name: array[:60] for name, array in speech(test_data / "silero_vad").items()}
-    np.savez(tmp_path / "speech.npz", **arrays)
+    np.savez(tmp_path / "speech.npz", allow_pickle=False, **arrays)
     plan = ConversionPlan(
         source=str(test_data / "silero_vad" / "silero_vad_16k_op15.onnx"),
         model="vad",
