@@ -17,6 +17,7 @@ from edgekit.verdict import Verdict
 
 Z95 = 1.959964
 _RESAMPLES = 1000
+_FEW_RESAMPLES = 200
 _MOST_SAMPLES = 10_000_000
 
 
@@ -60,9 +61,17 @@ def judge_drop(
     """
     if metric.measure is None:
         raise ValueError("parity has no accuracy to lose")
+    unit = 100.0 if metric.share else 1.0
+    if metric.scorer is not None:
+        had, has = metric.scorer(reference, truth), metric.scorer(answers, truth)
+        return _judge_bootstrap(
+            lambda chosen: unit * (had(chosen) - has(chosen)),
+            truth,
+            allowed,
+            resamples=_FEW_RESAMPLES,
+        )
     before = np.asarray(metric.measure(reference, truth))
     after = np.asarray(metric.measure(answers, truth))
-    unit = 100.0 if metric.share else 1.0
     if before.dtype == np.bool_:
         lost, won = int(np.sum(before & ~after)), int(np.sum(~before & after))
         return _judge_pairs(lost, won, len(before), allowed)
@@ -152,10 +161,16 @@ def _score(lost: float, won: float, n: float, difference: float) -> float:
     return distance / math.sqrt(variance)
 
 
-def _judge_bootstrap(drop: Callable[[Tensor], float], truth: Tensor, allowed: float) -> Judgement:
+def _judge_bootstrap(
+    drop: Callable[[Tensor], float],
+    truth: Tensor,
+    allowed: float,
+    *,
+    resamples: int = _RESAMPLES,
+) -> Judgement:
     n = len(truth)
     rng = np.random.default_rng(0)
-    drops = [drop(rng.integers(0, n, n)) for _ in range(_RESAMPLES)]
+    drops = [drop(rng.integers(0, n, n)) for _ in range(resamples)]
     low, high = (float(end) for end in np.percentile(drops, (2.5, 97.5)))
     value = drop(np.arange(n))
     verdict = verdict_of(low, high, allowed)

@@ -97,16 +97,15 @@ class Cache:
 
         self.put(kind, key, copy)
 
-    def forget_unused(self, now_s: float) -> None:
-        """Remove what nobody used for thirty days.
-
-        Args:
-            now_s: Seconds since the epoch, as files have them.
-        """
+    def forget_unused(self) -> None:
+        """Remove what was not used for thirty days before the latest use."""
+        used: dict[Path, float] = {}
         for file in (*self.folder.glob(f"{_BLOBS}/*"), *self.folder.glob(f"{_KEYS}/*")):
             with suppress(OSError):
-                if file.stat().st_mtime < now_s - KEEP_S:
-                    file.unlink()
+                used[file] = file.stat().st_mtime
+        for file, at_s in used.items():
+            if at_s < max(used.values()) - KEEP_S:
+                file.unlink(missing_ok=True)
 
     def _key(self, kind: str, key: str) -> Path:
         return self.folder / _KEYS / f"{kind}-{key}"

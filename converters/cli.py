@@ -39,7 +39,7 @@ States = Annotated[
     list[str] | None, typer.Option(help="input=output: state fed back between inferences")
 ]
 MetricName = Annotated[
-    str, typer.Option(help="top1, top5, f1, mae, psnr, agreement, parity, module:function")
+    str, typer.Option(help="top1, top5, f1, map, mae, psnr, agreement, parity, module:function")
 ]
 MaxAccuracyDrop = Annotated[
     float | None,
@@ -208,12 +208,14 @@ def package(
     parameters: Parameters = "",
     golden: Annotated[int, typer.Option(help="Golden samples in the bundle", min=1)] = 16,
     threads: Annotated[int, typer.Option(help="Threads while proving and measuring", min=1)] = 1,
+    no_cache: KeepNothing = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
 ) -> None:
     """Prove and bundle a ready-made or vendor-compiled model file without converting it."""
     from converters import declared as d
     from converters import plan as p
     from converters import show
+    from converters.cache import default_folder
 
     given = p.ConversionPlan(
         source=str(model_file),
@@ -231,6 +233,7 @@ def package(
         parameters_schema=d.read_parameters(parameters) if parameters else None,
         golden_count=golden,
         threads=threads,
+        cache=None if no_cache else default_folder(),
     )
     report = show.package_with_progress(given, reference)
     typer.echo(codec.encode(report)) if as_json else show.print_report(report, out)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from edgekit.errors import MissingExtraError
@@ -21,3 +23,14 @@ def need(module: str, extra: str = "convert") -> Any:  # noqa: ANN401 (untyped l
         if error.name != package:
             raise
         raise MissingExtraError(package.replace("_", "-"), extra) from error
+
+
+def tool_versions(packages: Sequence[str]) -> dict[str, str]:
+    """Return the installed versions of distributions, leaving out what is absent."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

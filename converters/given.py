@@ -13,12 +13,14 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from converters.cache import Cache
 from converters.capture import capture, check_operators, known_inputs
 from converters.crosscpu import Elsewhere, of_file
 from converters.evaluate import Run
-from converters.extras import need
+from converters.extras import need, tool_versions
+from converters.finished import Finished, source_digest
 from converters.measure import latencies, peak_memory_mb
-from converters.package import deliver, tool_versions, work_folder, write_variant
+from converters.package import deliver, work_folder, write_variant
 from converters.plan import ConversionPlan
 from converters.precision import precision_of
 from converters.proof import Checked, Reference, bind_inputs, feedback_of, prove, quality_of, refer
@@ -87,7 +89,10 @@ def package_given(
     watch(plan.model, Step.CAPTURE, 0.0)
     with tempfile.TemporaryDirectory() as apart, work_folder(plan.out) as work:
         model = open_given(Path(plan.source), plan.threads, Path(apart))
-        proven = _reference(plan, reference, model, watch)
+        finished = Finished(
+            Cache(plan.cache) if plan.cache else None, lambda name: watch(name, Step.REUSED, 1.0)
+        )
+        proven = _reference(plan, reference, model, finished, watch)
         variant = plan.variants[0] if plan.variants != AUTO else f"{model.format}-{model.precision}"
         checked = prove(
             model.session,
@@ -97,6 +102,7 @@ def package_given(
             limits=_limits(model.precision),
             where=variant,
             advance=lambda done, total: watch(variant, Step.CHECK, done / total),
+            finished=finished,
         )
         watch(plan.model, Step.MEASURE, 0.0)
         report = _bundled(plan, variant, model, proven, checked, reference=reference, work=work)
@@ -193,24 +199,30 @@ def _one_file(path: Path, model_format: ModelFormat, apart: Path) -> Path:
     return packed
 
 
-def _reference(plan: ConversionPlan, source: str, model: GivenModel, watch: Watch) -> Reference:
+def _reference(
+    plan: ConversionPlan, source: str, model: GivenModel, finished: Finished, watch: Watch
+) -> Reference:
     """Let the reference answer, or the file itself where there is none."""
     states = dict(plan.state)
     inputs = model.session.inputs
     outputs = tuple(output.name for output in model.session.outputs)
     samples = bind_inputs(read_samples(plan.evaluation), inputs, states)
     run: Run = model.session.run
+    digest = file_digest(model.path)
     if source:
         loaded = load_source(source, plan.weights)
         first = samples.tensors(0, plan.preprocessing)
         wanted = known_inputs(loaded, plan.inputs or inputs)
-        run = capture(loaded, wanted, first, dynamic={}).reference
+        captured = capture(loaded, wanted, first, dynamic={})
+        run, digest = captured.reference, source_digest(captured)
     return refer(
         run,
         samples,
         plan,
         lambda done, total: watch(plan.model, Step.CAPTURE, done / total),
         feedback=feedback_of(inputs, outputs, states),
+        finished=finished,
+        digest=digest,
     )
 
 

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
+from converters.precision_recall import precision_scorer
 from converters.samples import Samples
 from edgekit.errors import DataError, UsageError
+from edgekit.manifest import Postprocessing, Task
 from edgekit.runtime.base import Tensor
 
 Answers: TypeAlias = tuple[Tensor, ...]
 Measure: TypeAlias = Callable[[Answers, Tensor], Tensor]
-AGREEMENT, PARITY = "agreement", "parity"
+Scorer: TypeAlias = Callable[[Answers, Tensor], Callable[[Tensor], float]]
+AGREEMENT, PARITY, MAP = "agreement", "parity", "map"
 _USER = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -28,17 +31,20 @@ class Metric:
     """A measure of accuracy.
 
     Attributes:
-        name: "top1", "top5", "f1", "mae", "psnr", "agreement", "parity" or module:function.
+        name: "top1", "top5", "f1", "map", "mae", "psnr", "agreement", "parity" or module:function.
         measure: Answers and truth in, one score a sample [N] out, or one number for all of them;
             None for "parity", which has no accuracy.
         classes: Whether the first output is one score a class.
         share: Whether it is a share in [0, 1], shown as a percentage.
+        scorer: Where a measure of many samples is costly: answers and truth in, and out what gives
+            the measure of chosen samples (indices).
     """
 
     name: str
     measure: Measure | None
     classes: bool = False
     share: bool = False
+    scorer: Scorer | None = None
 
     def value(self, answers: Answers, truth: Tensor | None) -> float | None:
         """Return the accuracy; None for "parity"."""
@@ -47,18 +53,26 @@ class Metric:
         return float(np.mean(self.measure(answers, truth)))
 
 
-def find_metric(name: str, samples: Samples) -> Metric:
+def find_metric(
+    name: str,
+    samples: Samples,
+    *,
+    postprocessing: Postprocessing | None = None,
+    labels: Sequence[str] = (),
+) -> Metric:
     """Return the measure of that name, where it can be measured on these samples.
 
     Args:
         name: As the engineer wrote it.
         samples: Held-out samples.
+        postprocessing: How outputs become boxes, for "map".
+        labels: Class names by index.
 
     Raises:
         UsageError: No such measure.
         DataError: It needs labels or targets that are not there.
     """
-    known = _known(name)
+    known = _known(name, postprocessing, labels)
     if known.name not in {AGREEMENT, PARITY}:
         _recorded(known, samples)
     return known
@@ -121,10 +135,12 @@ def psnr(answers: Answers, truth: Tensor) -> Tensor:
     return 10 * np.log10(peak**2 / np.maximum(error, peak**2 * 1e-10))
 
 
-def _known(name: str) -> Metric:
+def _known(name: str, postprocessing: Postprocessing | None, labels: Sequence[str]) -> Metric:
     match = re.fullmatch(r"top(\d+)", name)
     if match and int(match[1]) > 0:
         return Metric(name=name, measure=_top(int(match[1])), classes=True, share=True)
+    if name == MAP:
+        return _precision(postprocessing, labels)
     if _USER.fullmatch(name):
         return Metric(name=name, measure=_user(name))
     known = {
@@ -138,9 +154,26 @@ def _known(name: str) -> Metric:
         raise UsageError(
             f"{name!r} is no metric",
             where="--metric",
-            todo=f"use top1, top5, {', '.join(sorted(known))} or module:function",
+            todo=f"use top1, top5, {', '.join(sorted({*known, MAP}))} or module:function",
         )
     return known[name]
+
+
+def _precision(spec: Postprocessing | None, labels: Sequence[str]) -> Metric:
+    if spec is None or spec.task is not Task.DETECTION:
+        raise UsageError(
+            "needs to know how outputs become boxes",
+            where=f"--metric {MAP}",
+            todo='say --postprocessing \'{"task": "detection"}\'',
+        )
+
+    def scorer(answers: Answers, truth: Tensor) -> Callable[[Tensor], float]:
+        return precision_scorer(answers, truth, spec, labels)
+
+    def measure(answers: Answers, truth: Tensor) -> Tensor:
+        return np.asarray(scorer(answers, truth)(np.arange(len(truth))))
+
+    return Metric(name=MAP, measure=measure, share=True, scorer=scorer)
 
 
 def _top(count: int) -> Measure:

@@ -5,12 +5,13 @@ Nothing appears at the destination before every bundle is whole.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from converters.billing import BOM, CARD, bill_of_materials, model_card
@@ -18,7 +19,7 @@ from converters.proof import Checked
 from edgekit import codec
 from edgekit.bundle import Bundle, bundle_name, write_bundle
 from edgekit.drift import REFERENCE
-from edgekit.errors import StorageError
+from edgekit.errors import ConflictError, StorageError
 from edgekit.golden import check_golden, golden_files, read_golden
 from edgekit.manifest import Manifest
 
@@ -48,29 +49,25 @@ def write_variant(folder: Path, manifest: Manifest, checked: Checked) -> Bundle:
     return bundle
 
 
-def tool_versions(packages: Sequence[str]) -> dict[str, str]:
-    """Return the installed versions of distributions, leaving out what is absent."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 @contextmanager
 def work_folder(out: Path) -> Iterator[Path]:
     """Make a folder beside `out`, on the same disk, and remove it at the end.
 
+    Until then nobody else may: what a conversion left whose machine went down is removed.
+
     Raises:
+        ConflictError: Another conversion works for that folder.
         StorageError: It cannot be made, or a step inside had no room or no permission.
     """
     folder: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        yield folder
+        with _only_one(out):
+            prefix = f".{out.name}.work-"
+            for left in out.parent.glob(f"{prefix}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
+            yield folder
     except StorageError as error:
         if folder is None or not error.where.startswith(str(folder)):
             raise
@@ -83,6 +80,32 @@ def work_folder(out: Path) -> Iterator[Path]:
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _only_one(out: Path) -> Iterator[None]:
+    """Hold a lock beside `out` that ends with the process, and leave no file behind."""
+    path = out.parent / f".{out.name}.lock"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if not _lock(handle, path):
+        os.close(handle)
+        raise ConflictError(
+            "another conversion is writing there", where=str(out), todo="wait for it, or say --out"
+        )
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _lock(handle: int, path: Path) -> bool:
+    """Take the lock if nobody holds it; a file that its holder just removed locks nothing."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return path.exists() and path.stat().st_ino == os.fstat(handle).st_ino
 
 
 def deliver(finished: Path, out: Path) -> None:

@@ -82,6 +82,8 @@ def convert(plan: ConversionPlan, watch: Watch = lambda *_: None) -> ConversionR
         }
         (work / FINISHED / PAGE).write_text(html_page(report, flips), encoding="utf-8")
         deliver(work / FINISHED, plan.out)
+    if plan.cache is not None:
+        cache.forget_unused()
     return report
 
 

@@ -25,17 +25,27 @@ from converters.evaluate import (
     golden_spec,
     with_states,
 )
+from converters.finished import Finished
 from converters.metrics import Answers, Metric, find_metric, truth_of
 from converters.plan import ConversionPlan
 from converters.quantize.recipes import Limits
 from converters.samples import Samples
-from edgekit.drift import DriftReference, Features, features_of, reference_of
+from edgekit import codec
+from edgekit.bundle import file_digest
+from edgekit.drift import (
+    DriftReference,
+    Features,
+    features_of,
+    parse_reference,
+    reference_of,
+)
 from edgekit.errors import UsageError
 from edgekit.golden import GoldenSamples, compute_golden
 from edgekit.manifest import GoldenSpec, Quality, TensorSpec
 from edgekit.runtime import Session, Tensor
 
 Advance = Callable[[int, int], None]
+_DRIFT = "drift"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,17 +148,42 @@ def feedback_of(
 
 
 def refer(
-    run: Run, samples: Samples, plan: ConversionPlan, advance: Advance, *, feedback: Feedback
+    run: Run,
+    samples: Samples,
+    plan: ConversionPlan,
+    advance: Advance,
+    *,
+    feedback: Feedback,
+    finished: Finished,
+    digest: str,
 ) -> Reference:
     """Let the source answer every held-out sample.
+
+    Args:
+        run: The source.
+        samples: Held-out samples.
+        plan: What is asked for.
+        advance: Told about progress.
+        feedback: Which inputs are states, and where they come from.
+        finished: Finds answers that an earlier run computed.
+        digest: SHA-256 of what the source computes.
 
     Raises:
         ProofError: Its answers prove nothing.
         DataError: Labels do not match.
     """
-    answers = answers_of(run, samples, plan.preprocessing, advance, feedback=feedback)
+    told = finished.arrays(
+        "answers",
+        plan.model,
+        lambda: _named(answers_of(run, samples, plan.preprocessing, advance, feedback=feedback)),
+        source=digest,
+        **_asked(samples, plan, feedback),
+    )
+    answers = _unnamed(told)
     check_varying(answers, samples)
-    metric = find_metric(plan.metric, samples)
+    metric = find_metric(
+        plan.metric, samples, postprocessing=plan.postprocessing, labels=plan.labels
+    )
     check_classes(metric, answers[0], samples, plan.labels)
     check_task(plan.postprocessing, answers, plan.labels, samples.where)
     if feedback:
@@ -172,6 +207,7 @@ def prove(
     limits: Limits,
     where: str,
     advance: Advance,
+    finished: Finished,
 ) -> Checked:
     """Prove a model file on the held-out samples.
 
@@ -179,14 +215,16 @@ def prove(
         ParityError: It does not compute what the source computes.
     """
     samples, metric = reference.samples, reference.metric
-    features: list[Features] = []
-
-    def run(tensors: list[Tensor]) -> list[Tensor]:
-        outputs = session.run(tensors)
-        features.append(features_of(tensors, outputs, plan.preprocessing, plan.labels))
-        return outputs
-
-    answers = answers_of(run, samples, plan.preprocessing, advance, feedback=reference.feedback)
+    told = finished.arrays(
+        "proof",
+        where,
+        lambda: _watched(session, reference, plan, advance),
+        model=file_digest(model),
+        runtime=(session.runtime, session.provider, plan.threads),
+        labels=plan.labels,
+        **_asked(samples, plan, reference.feedback),
+    )
+    answers = _unnamed(told)
     parity = compare(reference.answers, answers, where=where, classes=metric.classes)
     check_parity(parity, limits, where=where)
     raw = [samples.images[i] for i in reference.golden]
@@ -199,8 +237,44 @@ def prove(
         accuracy=metric.value(answers, reference.truth),
         golden=compute_golden(session, raw, plan.preprocessing, further=further),
         spec=golden_spec(reference.answers, limits, count=len(raw)),
-        drift=reference_of(features),
+        drift=parse_reference(told[_DRIFT].tobytes(), where=where),
     )
+
+
+def _watched(
+    session: Session, reference: Reference, plan: ConversionPlan, advance: Advance
+) -> dict[str, Tensor]:
+    """Return a session's answers by name, and what they and the samples looked like."""
+    features: list[Features] = []
+
+    def run(tensors: list[Tensor]) -> list[Tensor]:
+        outputs = session.run(tensors)
+        features.append(features_of(tensors, outputs, plan.preprocessing, plan.labels))
+        return outputs
+
+    answers = answers_of(
+        run, reference.samples, plan.preprocessing, advance, feedback=reference.feedback
+    )
+    drift = np.frombuffer(codec.encode(reference_of(features)), np.uint8)
+    return {**_named(answers), _DRIFT: drift}
+
+
+def _asked(samples: Samples, plan: ConversionPlan, feedback: Feedback) -> dict[str, object]:
+    """Return what answers depend on besides the model."""
+    return {
+        "samples": (samples.sha256, samples.further),
+        "preprocessing": plan.preprocessing,
+        "feedback": sorted(feedback.items()),
+    }
+
+
+def _named(answers: Answers) -> dict[str, Tensor]:
+    return {f"output.{index}": answer for index, answer in enumerate(answers)}
+
+
+def _unnamed(arrays: Mapping[str, Tensor]) -> Answers:
+    count = sum(name.startswith("output.") for name in arrays)
+    return tuple(arrays[f"output.{index}"] for index in range(count))
 
 
 def quality_of(reference: Reference, checked: Checked) -> Quality:

@@ -158,7 +158,7 @@ def accuracy_text(metric: str, value: float | None) -> str:
     """Return an accuracy as people read it: a share in percent, other measures as they are."""
     if value is None:
         return "-"
-    share = metric in {"f1", "agreement"} or metric.startswith("top")
+    share = metric in {"f1", "agreement", "map"} or metric.startswith("top")
     return f"{value:.2%}" if share else f"{value:.4g}"
 
 

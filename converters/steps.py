@@ -26,8 +26,10 @@ from converters.collection import collect, samples_of
 from converters.crosscpu import of_rung
 from converters.dynamic import check_sizes
 from converters.evaluate import answers_of, with_states
+from converters.extras import tool_versions
+from converters.finished import Finished, code_digest, source_digest
 from converters.metrics import find_metric
-from converters.package import tool_versions, write_variant
+from converters.package import write_variant
 from converters.plan import ConversionPlan, input_of
 from converters.proof import Checked, Reference, bind_inputs, feedback_of, prove, quality_of, refer
 from converters.quantize import Arithmetic, Calibration, Kind, Rung
@@ -35,7 +37,7 @@ from converters.reading import read_samples
 from converters.samples import Samples, check_held_out
 from converters.source import load_source
 from converters.targets.registry import Variant
-from edgekit.bundle import SEVERAL_INPUTS, Bundle
+from edgekit.bundle import SEVERAL_INPUTS, Bundle, file_digest
 from edgekit.device import Requirements
 from edgekit.errors import DataError
 from edgekit.manifest import Lineage, Manifest
@@ -69,11 +71,15 @@ class Prepared:
         captured: The source, traced.
         calibration: Samples for ranges; None when no variant needs them.
         reference: The source's answers to the held-out samples.
+        digest: SHA-256 of what the source computes.
+        finished: What earlier runs finished.
     """
 
     captured: Captured
     calibration: Calibration | None
     reference: Reference
+    digest: str
+    finished: Finished
 
 
 def capture_source(
@@ -81,7 +87,7 @@ def capture_source(
 ) -> Prepared:
     """Load the samples and the source, trace it and let it answer: the step `capture`."""
     evaluation = read_samples(plan.evaluation)
-    find_metric(plan.metric, evaluation)
+    find_metric(plan.metric, evaluation, postprocessing=plan.postprocessing, labels=plan.labels)
     calibration = _calibration_samples(plan, variants, evaluation, cache, watch)
     watch(plan.model, Step.CAPTURE, 0.0)
     source = load_source(plan.source, plan.weights)
@@ -93,12 +99,16 @@ def capture_source(
     first = evaluation.tensors(0, plan.preprocessing)
     captured = capture(source, wanted or inputs, first, dynamic=plan.dynamic)
     feedback = feedback_of(captured.inputs, captured.outputs, states)
+    finished = Finished(cache if plan.cache else None, lambda name: watch(name, Step.REUSED, 1.0))
+    digest = source_digest(captured)
     reference = refer(
         captured.reference,
         evaluation,
         plan,
         lambda done, total: watch(plan.model, Step.CAPTURE, done / total),
         feedback=feedback,
+        finished=finished,
+        digest=digest,
     )
     guarded = None
     if calibration is not None:
@@ -115,6 +125,8 @@ def capture_source(
         captured=captured,
         calibration=guarded,
         reference=reference,
+        digest=digest,
+        finished=finished,
     )
 
 
@@ -153,7 +165,14 @@ def lower(variant: Variant, prepared: Prepared, work: Path) -> Path:
     """Write the float file of the variant's target once; a second call finds it."""
     out = work / f"{variant.target.name}-float.{variant.target.format}"
     if not out.exists():
-        variant.target.lower(prepared.captured, out)
+        prepared.finished.file(
+            "lower",
+            variant.name,
+            out,
+            lambda: variant.target.lower(prepared.captured, out),
+            source=prepared.digest,
+            target=(variant.target.name, code_digest(variant.target)),
+        )
     return out
 
 
@@ -175,8 +194,19 @@ def quantize(
         prepared.calibration,
         advance=lambda done, total: watch(variant.name, Step.QUANTIZE, done / total),
     )
-    variant.target.quantize(
-        floating, variant.recipe, rung, calibration if variant.recipe.calibrated else None, out
+    if not variant.recipe.calibrated:
+        calibration = None
+    prepared.finished.file(
+        "quantize",
+        variant.name,
+        out,
+        lambda: variant.target.quantize(floating, variant.recipe, rung, calibration, out),
+        model=file_digest(floating),
+        target=(variant.target.name, code_digest(variant.target)),
+        recipe=variant.recipe.name,
+        rung=rung,
+        samples=calibration and (calibration.samples.sha256, prepared.digest),
+        preprocessing=calibration and calibration.preprocessing,
     )
     return out
 
@@ -199,6 +229,7 @@ def check(
         limits=limits,
         where=variant.name,
         advance=lambda done, total: watch(variant.name, Step.CHECK, done / total),
+        finished=prepared.finished,
     )
     if prepared.captured.dynamic:
         check_sizes(

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from converters.package import deliver, tool_versions, work_folder
+from converters.extras import tool_versions
+from converters.package import deliver, work_folder
 from edgekit.errors import StorageError
 
 
