@@ -21,6 +21,8 @@ from converters.extras import need, tool_versions
 from converters.finished import Finished, source_digest
 from converters.measure import latencies, peak_memory_mb
 from converters.package import deliver, work_folder, write_variant
+from converters.page import PAGE, html_page
+from converters.pictures import flips_of
 from converters.plan import ConversionPlan
 from converters.precision import precision_of
 from converters.proof import Checked, Reference, bind_inputs, feedback_of, prove, quality_of, refer
@@ -108,6 +110,8 @@ def package_given(
         report = _bundled(plan, variant, model, proven, checked, reference=reference, work=work)
         report = replace(report, seconds=time.perf_counter() - began)
         (work / REPORT).write_bytes(codec.encode(report) + b"\n")
+        flips = {variant: flips_of(proven, checked.answers, plan.labels)}
+        (work / PAGE).write_text(html_page(report, flips), encoding="utf-8")
         deliver(work, plan.out)
     return report
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.bench import Effort, Setting, Summary, bench_path, measure, summarize
@@ -18,9 +19,22 @@ MIN_RUNS = 5
 BUDGET_S = 3.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """Milliseconds of one inference.
+
+    Attributes:
+        values_ms: Each run, in the order in which they were made.
+        summary: What they say.
+    """
+
+    values_ms: tuple[float, ...]
+    summary: Summary
+
+
 def latencies(
     sessions: Mapping[str, Session], inputs: Sequence[list[Tensor]], *, budget_s: float = BUDGET_S
-) -> dict[str, Summary]:
+) -> dict[str, Latency]:
     """Return the milliseconds of one inference at batch 1, without preprocessing, by variant.
 
     Args:
@@ -37,7 +51,10 @@ def latencies(
     one_round_s = max(time.perf_counter() - began, 1e-9)
     runs = min(MAX_RUNS, max(MIN_RUNS, int(budget_s / one_round_s)))
     samples = measure(candidates, Effort(warmup_runs=min(10, runs), num_runs=runs, min_secs=0.0))
-    return {name: summarize(values, unit="ms") for name, values in samples.items()}
+    return {
+        name: Latency(values_ms=tuple(values), summary=summarize(values, unit="ms"))
+        for name, values in samples.items()
+    }
 
 
 def peak_memory_mb(bundle: Path, threads: int) -> float | None:

@@ -6,14 +6,17 @@ Pure: values in, text out.
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from converters.collection import Facts
 from converters.report import Attempt, ConversionReport, VariantReport
 
 PAGE = "report.html"
 _WIDTH = 560
+_BINS = 56
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --ours: #2a7; --bad: #c43; --soft: #8882; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; }
@@ -61,9 +64,12 @@ def html_page(report: ConversionReport, flips: Mapping[str, Sequence[Flip]]) -> 
         "<h2>Latency here</h2><p>Median with its 95 % interval, the variants taking turns; the "
         "small line is a bound of the 90th percentile.</p>",
         _latency(report.variants),
+        *(_distribution(v) for v in report.variants if len(v.latency_ms) > 1),
         "<h2>Loss of accuracy</h2><p>Paired with the source on the same samples, with the 95 % "
         "interval; positive is worse.</p>",
         _losses(report.variants),
+        *(_layers(v) for v in report.variants if v.layers),
+        _calibration(report.calibration),
         *(_flips(name, found) for name, found in flips.items()),
     ]
     return (
@@ -102,6 +108,75 @@ def _latency(variants: Sequence[VariantReport]) -> str:
             rows.append(_span(y, v.p90_ms * 0.998, v.p90_ms, most, thick=16, dark=True))
         rows.append(_text(y, v.variant, f"{v.median_ms:.3f} ms"))
     return _svg(rows, len(variants))
+
+
+def _distribution(v: VariantReport) -> str:
+    """Draw how often each latency was measured; the slowest hundredth is counted, not drawn."""
+    values = sorted(v.latency_ms)
+    end = values[max(0, -(-len(values) * 99 // 100) - 1)]
+    low, width = values[0], max(end - values[0], 1e-3) / _BINS
+    counts = [0] * _BINS
+    for value in values:
+        if value <= end:
+            counts[min(_BINS - 1, int((value - low) / width))] += 1
+    step, most = _WIDTH / _BINS, max(counts)
+    bars = "".join(
+        f"<rect x={i * step:.1f} y={70 - 64 * n / most:.1f} width={step - 1:.1f} "
+        f"height={64 * n / most:.1f} fill='var(--ours)'><title>{low + i * width:.3f} ms: {n}"
+        "</title></rect>"
+        for i, n in enumerate(counts)
+        if n
+    )
+    beyond = sum(value > end for value in values)
+    ends = (
+        f"<text x=0 y=88>{low:.3f} ms</text>"
+        f"<text x={_WIDTH} y=88 text-anchor=end>{end:.3f} ms</text>"
+        f"<text x={_WIDTH + 8} y=40>{beyond} of {len(values)} beyond</text>"
+    )
+    return (
+        f"<h3>{escape(v.variant)}</h3><svg width={_WIDTH + 180} height=94 role=img>"
+        f"{bars}{ends}</svg>"
+    )
+
+
+def _layers(v: VariantReport) -> str:
+    """Draw the signal that is left after each layer, the one that loses most marked."""
+    losses = [0.0] + [a.sqnr_db - b.sqnr_db for a, b in itertools.pairwise(v.layers)]
+    worst = losses.index(max(losses))
+    most = max(1.0, *(layer.sqnr_db for layer in v.layers))
+    rows = []
+    for index, layer in enumerate(v.layers):
+        y = 12 + 18 * index
+        name = escape(layer.name[-34:])
+        colour = "var(--bad)" if index == worst and losses[worst] > 0 else "var(--ours)"
+        rows.append(
+            f"<text x=0 y={y + 4}>{escape(layer.operator)} {name}</text>"
+            f"<rect x=300 y={y - 5} height=10 width={max(1.0, 260 * layer.sqnr_db / most):.1f} "
+            f"fill='{colour}' />"
+            f"<text x={_WIDTH + 8} y={y + 4}>{layer.sqnr_db:.1f} dB, "
+            f"{layer.low:.3g} to {layer.high:.3g}</text>"
+        )
+    return (
+        f"<h2>Layers: {escape(v.variant)}</h2><p>Signal that is left after each layer (SQNR, with "
+        "the errors of the layers before it) and the range, on golden samples; "
+        "red where most is lost.</p>"
+        f"<svg width={_WIDTH + 240} height={18 * len(v.layers) + 8} role=img>{''.join(rows)}</svg>"
+    )
+
+
+def _calibration(facts: Facts | None) -> str:
+    if facts is None:
+        return ""
+    pairs = zip(facts.low, facts.high, strict=True)
+    classes = ", ".join(f"{escape(name)}: {count}" for name, count in facts.classes.items())
+    rows = (
+        ("samples", f"{facts.samples} of {list(facts.shape)} {escape(facts.dtype)}"),
+        ("from", f"<code>{escape(facts.where)}</code>"),
+        ("values by channel", ", ".join(f"{low:g} to {high:g}" for low, high in pairs)),
+        ("samples by class", classes or "unknown"),
+    )
+    cells = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in rows)
+    return f"<h2>Calibration</h2><table>{cells}</table>"
 
 
 def _losses(variants: Sequence[VariantReport]) -> str:

@@ -14,12 +14,13 @@ from pathlib import Path
 from converters.cache import Cache
 from converters.choice import Candidate, pareto_front, preferences, ranked
 from converters.ladder import Climbed, climb
-from converters.measure import latencies, peak_memory_mb
+from converters.layers import Layer, layers_of
+from converters.measure import Latency, latencies, peak_memory_mb
 from converters.package import deliver, work_folder
 from converters.page import PAGE, html_page
 from converters.pictures import flips_of
 from converters.plan import ConversionPlan
-from converters.quantize import FP32
+from converters.quantize import FP32, Kind
 from converters.report import (
     REPORT,
     ConversionReport,
@@ -32,9 +33,9 @@ from converters.steps import Prepared, Step, Watch, capture_source, lower, packa
 from converters.targets import find_variants
 from converters.targets.registry import Variant
 from edgekit import codec
-from edgekit.bench import Summary
 from edgekit.bundle import Bundle
 from edgekit.errors import BudgetError
+from edgekit.manifest import ModelFormat
 from edgekit.runtime import open_session
 
 FINISHED = "finished"
@@ -62,7 +63,7 @@ def convert(plan: ConversionPlan, watch: Watch = lambda *_: None) -> ConversionR
         prepared = capture_source(plan, variants, cache, watch)
         made = tuple(_make(v, prepared, plan, work, watch) for v in variants)
         measured = _measure(made, prepared, plan, watch)
-        slower = slower_than_float(measured, _floats(made))
+        slower = slower_than_float({n: m.summary for n, m in measured.items()}, _floats(made))
         kept = made if plan.allow_slower else _without(made, slower)
         told, notes, picked = _package(kept, measured, prepared, plan, work=work, watch=watch)
         report = ConversionReport(
@@ -71,7 +72,8 @@ def convert(plan: ConversionPlan, watch: Watch = lambda *_: None) -> ConversionR
             source=_source_report(prepared),
             variants=told,
             seconds=time.perf_counter() - began,
-            notes=(*slower.values(), *notes),
+            calibration=prepared.facts,
+            notes=(*slower.values(), *notes, *(prepared.facts.warnings if prepared.facts else ())),
             picked=picked,
             rejected=tuple(m.name for m in made if m not in kept),
         )
@@ -116,7 +118,7 @@ def _make(
 
 def _package(
     kept: tuple[_Made, ...],
-    measured: Mapping[str, Summary],
+    measured: Mapping[str, Latency],
     prepared: Prepared,
     plan: ConversionPlan,
     *,
@@ -124,7 +126,7 @@ def _package(
     watch: Watch,
 ) -> tuple[tuple[VariantReport, ...], tuple[str, ...], str]:
     """Write the bundles; return what is told about them, notes, and the one that is picked."""
-    candidates = [_candidate(m, measured[m.name]) for m in kept]
+    candidates = [_candidate(m, measured[m.name].summary) for m in kept]
     order = ranked(candidates, plan.objective) if plan.objective else ()
     preference, front = preferences(order), pareto_front(candidates)
     told, notes = [], []
@@ -141,9 +143,18 @@ def _package(
         )
         notes += [note] if note else []
         peak_mb = peak_memory_mb(bundle.path, plan.threads)
-        told.append(_report(m, bundle, measured[m.name], peak_mb, front=m.name in front))
+        layers = _layers(m, prepared, plan)
+        told.append(_report(m, bundle, measured[m.name], layers, peak_mb, front=m.name in front))
         watch(m.name, Step.PACKAGE, 1.0)
     return tuple(told), tuple(notes), order[0] if order else ""
+
+
+def _layers(made: _Made, prepared: Prepared, plan: ConversionPlan) -> tuple[Layer, ...]:
+    """Return what is left after each layer of a file that was quantized with ranges."""
+    rung, model = made.climbed.rung, made.climbed.checked.model
+    if made.variant.target.format is not ModelFormat.ONNX or rung.kind is not Kind.STATIC:
+        return ()
+    return layers_of(made.floating, model, prepared.reference, plan.preprocessing)
 
 
 def _candidate(made: _Made, latency: Summary) -> Candidate:
@@ -159,7 +170,7 @@ def _candidate(made: _Made, latency: Summary) -> Candidate:
 
 def _measure(
     made: tuple[_Made, ...], prepared: Prepared, plan: ConversionPlan, watch: Watch
-) -> dict[str, Summary]:
+) -> dict[str, Latency]:
     """Return the latency of each variant, and of each float file that one was made from."""
     watch(plan.model, Step.MEASURE, 0.0)
     reference = prepared.reference
@@ -208,7 +219,13 @@ def _source_report(prepared: Prepared) -> SourceReport:
 
 
 def _report(
-    made: _Made, bundle: Bundle, latency: Summary, peak_mb: float | None, *, front: bool
+    made: _Made,
+    bundle: Bundle,
+    latency: Latency,
+    layers: tuple[Layer, ...],
+    peak_mb: float | None,
+    *,
+    front: bool,
 ) -> VariantReport:
     climbed = made.climbed
     return variant_report(
@@ -219,4 +236,5 @@ def _report(
         attempts=climbed.attempts,
         peak_mb=peak_mb,
         front=front,
+        layers=layers,
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from converters.collection import Facts
+from converters.layers import Layer
+from converters.measure import Latency
 from converters.proof import Checked
 from edgekit.bench import Summary
 from edgekit.bundle import Bundle
@@ -77,6 +80,8 @@ class VariantReport:
         attempts: Rungs that were tried; the last one made the variant.
         peak_mb: Most memory that a process with this model alone held, MiB; None if unknown.
         front: Whether no other variant is as fast, as small and as accurate, and better in one.
+        latency_ms: Every run that was measured, to a microsecond.
+        layers: Signal that is left after each layer; empty for formats that do not tell.
     """
 
     variant: str
@@ -98,6 +103,8 @@ class VariantReport:
     attempts: tuple[Attempt, ...] = ()
     peak_mb: float | None = None
     front: bool = False
+    latency_ms: tuple[float, ...] = ()
+    layers: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +116,7 @@ class ConversionReport:
         version: Version of the release.
         source: The reference.
         variants: In the order of the plan.
+        calibration: What ranges were taken from; None where no variant needed any.
         seconds: Time of the whole conversion.
         notes: What a person should know, such as an int8 that is slower here than its float.
         rejected: Variants that were left out because they are slower here than their float.
@@ -121,6 +129,7 @@ class ConversionReport:
     source: SourceReport
     variants: tuple[VariantReport, ...]
     seconds: float
+    calibration: Facts | None = None
     notes: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
     picked: str = ""
@@ -130,14 +139,16 @@ class ConversionReport:
 def variant_report(
     bundle: Bundle,
     checked: Checked,
-    latency: Summary,
+    latency: Latency,
     seconds: float,
-    attempts: tuple[Attempt, ...] = (),
     *,
+    attempts: tuple[Attempt, ...] = (),
+    layers: tuple[Layer, ...] = (),
     peak_mb: float | None = None,
     front: bool = False,
 ) -> VariantReport:
     """Return what is told about a bundle."""
+    summary = latency.summary
     return VariantReport(
         variant=bundle.manifest.variant,
         bundle=bundle.path.name,
@@ -149,15 +160,17 @@ def variant_report(
         sqnr_db=checked.parity.sqnr_db,
         agreement=checked.parity.agreement,
         runtime=checked.session.runtime,
-        median_ms=latency.median,
-        median_low_ms=latency.interval.low,
-        median_high_ms=latency.interval.high,
-        p90_ms=latency.p90,
-        runs=latency.count,
+        median_ms=summary.median,
+        median_low_ms=summary.interval.low,
+        median_high_ms=summary.interval.high,
+        p90_ms=summary.p90,
+        runs=summary.count,
         seconds=seconds,
         attempts=attempts,
         peak_mb=peak_mb,
         front=front,
+        latency_ms=tuple(round(value, 3) for value in latency.values_ms),
+        layers=layers,
     )
 
 

@@ -22,7 +22,7 @@ from typing import TypeAlias
 
 from converters.cache import Cache
 from converters.capture import Captured, capture, known_inputs
-from converters.collection import collect, samples_of
+from converters.collection import Collected, Facts, collect, samples_of
 from converters.crosscpu import of_rung
 from converters.dynamic import check_sizes
 from converters.evaluate import answers_of, with_states
@@ -34,7 +34,7 @@ from converters.plan import ConversionPlan, input_of
 from converters.proof import Checked, Reference, bind_inputs, feedback_of, prove, quality_of, refer
 from converters.quantize import Arithmetic, Calibration, Kind, Rung
 from converters.reading import read_samples
-from converters.samples import Samples, check_held_out
+from converters.samples import check_held_out
 from converters.source import load_source
 from converters.targets.registry import Variant
 from edgekit.bundle import SEVERAL_INPUTS, Bundle, file_digest
@@ -73,6 +73,7 @@ class Prepared:
         reference: The source's answers to the held-out samples.
         digest: SHA-256 of what the source computes.
         finished: What earlier runs finished.
+        facts: What is known about the samples for ranges; None when no variant needs them.
     """
 
     captured: Captured
@@ -80,6 +81,7 @@ class Prepared:
     reference: Reference
     digest: str
     finished: Finished
+    facts: Facts | None
 
 
 def capture_source(
@@ -88,7 +90,11 @@ def capture_source(
     """Load the samples and the source, trace it and let it answer: the step `capture`."""
     evaluation = read_samples(plan.evaluation)
     find_metric(plan.metric, evaluation, postprocessing=plan.postprocessing, labels=plan.labels)
-    calibration = _calibration_samples(plan, variants, evaluation, cache, watch)
+    collected = _collected(plan, variants, cache, watch)
+    calibration = None
+    if collected is not None and plan.calibration is not None:
+        calibration = samples_of(collected, plan.calibration)
+        check_held_out(evaluation, calibration)
     watch(plan.model, Step.CAPTURE, 0.0)
     source = load_source(plan.source, plan.weights)
     derived = (input_of(plan.preprocessing),) if plan.preprocessing else ()
@@ -127,6 +133,7 @@ def capture_source(
         reference=reference,
         digest=digest,
         finished=finished,
+        facts=collected and collected.facts,
     )
 
 
@@ -134,13 +141,9 @@ def _quietly(_done: int, _total: int) -> None:
     """Tell nobody."""
 
 
-def _calibration_samples(
-    plan: ConversionPlan,
-    variants: tuple[Variant, ...],
-    evaluation: Samples,
-    cache: Cache,
-    watch: Watch,
-) -> Samples | None:
+def _collected(
+    plan: ConversionPlan, variants: tuple[Variant, ...], cache: Cache, watch: Watch
+) -> Collected | None:
     needing = [v.name for v in variants if v.recipe.calibrated]
     if not needing:
         return None
@@ -156,9 +159,7 @@ def _calibration_samples(
     )
     if collected.reused:
         watch(plan.model, Step.REUSED, 1.0)
-    samples = samples_of(collected, plan.calibration)
-    check_held_out(evaluation, samples)
-    return samples
+    return collected
 
 
 def lower(variant: Variant, prepared: Prepared, work: Path) -> Path:

@@ -1,3 +1,7 @@
+from dataclasses import replace
+
+from converters.collection import Facts
+from converters.layers import Layer
 from converters.page import Flip, html_page
 from converters.report import Attempt, ConversionReport, SourceReport, VariantReport
 from edgekit.verdict import Verdict
@@ -45,6 +49,22 @@ def test_the_page_fetches_nothing_runs_nothing_and_escapes_names():
     assert "src='data:image/png;base64," in page
     assert "&lt;digits&gt;" in page
     assert "color-scheme: light dark" in page
+
+
+def test_the_page_shows_latencies_layers_and_calibration():
+    layers = (
+        Layer(name="conv1", operator="Conv", sqnr_db=40.0, low=-1.0, high=2.0),
+        Layer(name="conv<2>", operator="Conv", sqnr_db=22.0, low=0.0, high=6.0),
+    )
+    runs = (*(1.0 + 0.01 * (i % 9) for i in range(199)), 50.0)
+    variant = replace(VARIANT, latency_ms=runs, layers=layers)
+    facts = Facts(
+        where="photos", data="", samples=300, shape=(8, 8), dtype="uint8", low=(0.0,), high=(16.0,)
+    )
+    page = html_page(replace(REPORT, variants=(variant,), calibration=facts), {})
+    for text in ("1 of 200 beyond", "conv&lt;2&gt;", "22.0 dB, 0 to 6", "300 of [8, 8] uint8"):
+        assert text in page
+    assert page.count("fill='var(--bad)'") == 1
 
 
 def test_a_conversion_without_accuracy_has_a_page():
