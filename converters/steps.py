@@ -133,7 +133,7 @@ def capture_source(
         reference=reference,
         digest=digest,
         finished=finished,
-        facts=collected and collected.facts,
+        facts=collected.facts if collected else None,
     )
 
 
