@@ -181,7 +181,7 @@ def test_another_process_makes_the_same_bytes(
 
 def test_the_command_prints_a_table_and_no_noise(plan: ConversionPlan, tmp_path: Path):
     some = replace(plan, variants=("onnx-int8", "tflite-int8"))
-    done = _edgekit(some, tmp_path / "out")
+    done = _edgekit(some, tmp_path / "out", "--no-cache")
     assert done.returncode == 0, done.stderr
     for word in ("onnx-int8", "tflite-int8", "accuracy", "worst diff", "median"):
         assert word in done.stdout
