@@ -33,6 +33,7 @@ from converters.steps import Prepared, Step, Watch, capture_source, lower, packa
 from converters.targets import find_variants
 from converters.targets.registry import Variant
 from edgekit import codec
+from edgekit.bench import Summary
 from edgekit.bundle import Bundle
 from edgekit.errors import BudgetError
 from edgekit.manifest import ModelFormat
