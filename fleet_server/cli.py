@@ -66,6 +66,10 @@ def run(
         bool | None,
         typer.Option("--behind-proxy", help="A proxy that ends TLS stands in front."),
     ] = None,
+    tls_cert: Annotated[
+        str | None, typer.Option(help="Certificate chain (PEM): speak HTTPS without a proxy.")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option(help="Its private key (PEM).")] = None,
     poll_interval: Annotated[
         float | None, typer.Option(help="How often devices are told to come, seconds. [300]")
     ] = None,
@@ -84,6 +88,8 @@ def run(
         "host": host,
         "port": port,
         "behind_proxy": behind_proxy,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
         "poll_interval_s": poll_interval,
         "tick_s": tick,
         "log_json": log_json,

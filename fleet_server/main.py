@@ -7,6 +7,7 @@ import errno
 import gc
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from fleet_server.membership import found, is_member, open_trust
 from fleet_server.scheduler import Scheduler
 from fleet_server.services.accounts import FIRST_ADMIN, AccountService
 from fleet_server.services.bag import Services, make_services
-from fleet_server.services.config import ServerConfig
+from fleet_server.services.config import ServerConfig, Settings
 from fleet_server.services.file_ports import Blobs
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
@@ -168,11 +169,13 @@ def run(config: ServerConfig) -> None:
     settings = config.settings
     log.set_up(as_json=settings.log_json)
     gc.set_threshold(*_GC)
+    _check_certificate(settings)
     listener = listen(settings.host, settings.port)
     try:
         app = create_app(config)
         host, port = listener.getsockname()[:2]
-        fields = {"address": f"http://{host}:{port}", "data": config.data}
+        scheme = "https" if settings.tls_cert else "http"
+        fields = {"address": f"{scheme}://{host}:{port}", "data": config.data}
         logger.info("server listens", extra={"fields": fields})
         server = uvicorn.Server(
             uvicorn.Config(
@@ -186,11 +189,30 @@ def run(config: ServerConfig) -> None:
                 timeout_graceful_shutdown=_GRACE_S,
                 proxy_headers=False,
                 lifespan="on",
+                ssl_certfile=settings.tls_cert or None,
+                ssl_keyfile=settings.tls_key or None,
             )
         )
         server.run(sockets=[listener])
     finally:
         listener.close()
+
+
+def _check_certificate(settings: Settings) -> None:
+    """Read certificate and key once before anything is touched.
+
+    Raises:
+        UsageError: They cannot be read, or do not belong together.
+    """
+    if settings.tls_cert:
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        except OSError as error:
+            reason = error.strerror or error
+            raise UsageError(
+                f"cannot be used for TLS ({reason})", where=settings.tls_cert
+            ) from error
 
 
 def listen(host: str, port: int) -> socket.socket:

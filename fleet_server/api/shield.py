@@ -108,6 +108,8 @@ class Shield:
         return given.decode() if _ID.fullmatch(given) else secrets.token_hex(8)
 
     def _is_secure(self, scope: Scope) -> bool:
+        if scope["scheme"] == "https":
+            return True
         headers = dict(scope["headers"])
         return self._behind_proxy and headers.get(b"x-forwarded-proto", b"") == b"https"
 

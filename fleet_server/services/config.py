@@ -26,6 +26,9 @@ class Settings:
         host: Address to listen on.
         port: TCP port; 0 takes any free one.
         behind_proxy: A proxy that ends TLS stands in front; needed beyond loopback.
+        tls_cert: File with the server's certificate and those between it and the authority (PEM);
+            with it the server speaks HTTPS itself.
+        tls_key: File with the certificate's private key (PEM).
         trusted_proxies: Addresses or networks of that proxy; only their headers are believed.
         proxy_authority: What the proxy sends as X-Authority beside X-Controller-Id for a device
             that it has identified by certificate; empty believes no such header.
@@ -48,6 +51,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     behind_proxy: bool = False
+    tls_cert: str = ""
+    tls_key: str = ""
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     proxy_authority: str = ""
     root_path: str = ""
@@ -126,11 +131,14 @@ def _read(file: Path) -> Settings:
 
 
 def _check(settings: Settings, *, where: str) -> None:
-    if settings.host not in LOOPBACK and not settings.behind_proxy:
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise UsageError("tls_cert and tls_key belong together", where=where)
+    if settings.host not in LOOPBACK and not (settings.behind_proxy or settings.tls_cert):
         raise UsageError(
             f"plain HTTP on {settings.host} would show tokens to the network",
             where=where,
-            todo="listen on 127.0.0.1, or put a TLS proxy in front and say --behind-proxy",
+            todo="listen on 127.0.0.1, give --tls-cert and --tls-key, or put a TLS proxy in front"
+            " and say --behind-proxy",
         )
     positive = (
         "poll_interval_s",
