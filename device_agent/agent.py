@@ -27,7 +27,7 @@ from device_agent.ddi import Ddi
 from device_agent.identity import Identity, load_identity
 from device_agent.journal import Ending, Journal, Record
 from device_agent.notify import notify
-from device_agent.profile import detect_apart, fingerprint, remember_tested, tested_on
+from device_agent.profile import fingerprint, profile_of, remember_tested, tested_on
 from device_agent.slots import SlotStore
 from device_agent.spool import Spool
 from device_agent.states import (
@@ -145,7 +145,7 @@ class Agent:
             ddi=Ddi(_transport(identity), identity),
             slots=SlotStore(layout.models),
             supervisor=Supervisor(config, layout, boot_id=boot, on_change=self._changed),
-            profile=detect_apart(config.runtimes),
+            profile=profile_of(layout, config.runtimes),
             boot_id=boot,
             trust=ask,
             stopping=self._stopping,

@@ -5,6 +5,7 @@ Every default stands here. An unknown key is an error, so that a misspelt limit 
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -51,6 +52,8 @@ class Config:
         deadline_ms: An answer that takes longer counts as late; 0 for no deadline.
         drain_s: Longest time that a replaced worker may take to finish.
         threads: Threads of the inference runtime.
+        cores: Cores that workers may use, such as [2, 3]; empty for all that the agent may.
+        memory_mb: Most that a worker may hold, MiB; one that holds more is replaced. 0 is no limit.
         runtimes: Use only these; empty uses all that work here.
         ports: Loopback port of a model; 0 or absent lets the system choose one, which is kept.
         attributes: Pairs that the device reports about itself.
@@ -75,6 +78,8 @@ class Config:
     deadline_ms: float = 0.0
     drain_s: float = 5.0
     threads: int = 1
+    cores: tuple[int, ...] = ()
+    memory_mb: float = 0.0
     runtimes: tuple[str, ...] = ()
     ports: dict[str, int] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
@@ -115,6 +120,11 @@ class Layout:
     def tested_on(self) -> Path:
         """What the committed bundles were tested on: runtimes and instruction sets."""
         return self.folder / "tested-on.json"
+
+    @property
+    def profile(self) -> Path:
+        """What this machine can run, and what that was found under."""
+        return self.folder / "profile.json"
 
     @property
     def trust(self) -> Path:
@@ -193,11 +203,20 @@ def parse_config(document: dict[str, Any], *, where: str) -> Config:
         raise UsageError("source.rate_hz must be above 0", where=where)
     for span in config.maintenance:
         parse_span(span)
+    _check_worker(config, where)
+    return config
+
+
+def _check_worker(config: Config, where: str) -> None:
     if config.download_kb_s < 0:
         raise UsageError("download_kb_s must not be below 0", where=where)
+    if config.memory_mb < 0:
+        raise UsageError("memory_mb must not be below 0", where=where)
     if config.threads < 1:
         raise UsageError("threads must be at least 1", where=where)
-    return config
+    missing = sorted(set(config.cores) - os.sched_getaffinity(0))
+    if missing:
+        raise UsageError(f"cores: there is no core {', '.join(map(str, missing))}", where=where)
 
 
 def _refuse_unknown(table: object, kind: type[Any], where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import zlib
 from collections.abc import Mapping
@@ -45,6 +46,7 @@ from edgekit.protocol import (
 )
 from edgekit.shadow import ShadowOrder, ShadowResult
 
+_HAS_ZSTD = importlib.util.find_spec("zstandard") is not None
 JSON = {"Content-Type": "application/json"}
 MAX_DETAIL = 500
 _ACTION = re.compile(r"[0-9]{1,18}")
@@ -105,6 +107,7 @@ class Ddi:
     def __init__(self, transport: Transport, identity: Identity) -> None:
         self.transport = transport
         self._identity = identity
+        self._takes_zstd = False
 
     def poll(self, running: Mapping[str, str]) -> Poll:
         """Ask what to do, saying what runs (digest by model).
@@ -196,10 +199,16 @@ class Ddi:
         self.transport.request("PUT", url, body=codec.encode(profile), headers=JSON)
 
     def send_windows(self, url: str, batch: TelemetryBatch) -> TelemetryReceipt:
-        """Send windows, compressed; the receipt names those that may be forgotten."""
-        body = zlib.compress(codec.encode(batch), wbits=31)
-        headers = {**JSON, "Content-Encoding": "gzip"}
+        """Send windows, compressed; the receipt names those that may be forgotten.
+
+        By gzip, until an answer says that the server takes zstd. Source: RFC 7694.
+        """
+        data = codec.encode(batch)
+        body = _zstd(data) if self._takes_zstd else zlib.compress(data, wbits=31)
+        coding = "zstd" if self._takes_zstd else "gzip"
+        headers = {**JSON, "Content-Encoding": coding}
         answer = self.transport.request("POST", url, body=body, headers=headers)
+        self._takes_zstd = _HAS_ZSTD and "zstd" in answer.headers.get("accept-encoding", "")
         return codec.decode(answer.body, TelemetryReceipt, where=url)
 
     def benchmark(self, url: str) -> BenchmarkJob:
@@ -221,6 +230,12 @@ class Ddi:
 
     def _feedback_url(self, action: str) -> str:
         return f"{self._identity.base_url}/deploymentBase/{action}/feedback"
+
+
+def _zstd(data: bytes) -> bytes:
+    import zstandard
+
+    return zstandard.ZstdCompressor(level=9).compress(data)
 
 
 def action_of(url: str) -> str:

@@ -12,7 +12,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import edgekit
@@ -83,6 +83,52 @@ def detect_apart(only: Sequence[str] = ()) -> DeviceProfile:
             f"cannot find out what runs here: {lines[-1] if lines else 'no answer'}"
         ) from error
     return restricted(profile, only)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Remembered:
+    """A profile with what it was found under."""
+
+    under: str
+    profile: DeviceProfile
+
+
+def profile_of(layout: Layout, only: Sequence[str] = ()) -> DeviceProfile:
+    """Return the profile, as remembered while nothing was installed and the machine is the same.
+
+    Looking takes as long as loading a model. Raises as `detect_apart` does.
+    """
+    under = _circumstances()
+    try:
+        data = layout.profile.read_bytes()
+        remembered = codec.decode(data, _Remembered, where=str(layout.profile))
+    except (OSError, FormatError):
+        remembered = None
+    if remembered is not None and remembered.under == under:
+        return restricted(remembered.profile, only)
+    profile = detect_apart()
+    with contextlib.suppress(StorageError):
+        write_durably(layout.profile, codec.encode(_Remembered(under=under, profile=profile)))
+    return restricted(profile, only)
+
+
+def _circumstances() -> str:
+    """Return what a profile depends on: the CPU, memory, and every folder with packages."""
+    folders = []
+    for name in sys.path:
+        with contextlib.suppress(OSError):
+            folders.append(f"{name}={Path(name or '.').stat().st_mtime_ns}")
+    return " ".join(
+        [
+            edgekit.__version__,
+            sys.version,
+            platform.machine(),
+            *instruction_sets(_cpuinfo()),
+            str(os.sysconf("SC_PHYS_PAGES")),
+            str(os.cpu_count()),
+            *folders,
+        ]
+    )
 
 
 def restricted(profile: DeviceProfile, only: Sequence[str]) -> DeviceProfile:

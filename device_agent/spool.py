@@ -145,12 +145,13 @@ class Spool:
 
     def _drop(self, *, room_for: int) -> None:
         while self._fact("bytes") + room_for > self._max_bytes:
-            row = self._db.execute("select min(seq) from window").fetchone()
-            if row[0] is None:
+            oldest = self.oldest(1)
+            if not oldest:
                 return
-            self._remove(int(row[0]))
+            self._remove(oldest[0].seq)
             self._add("dropped", 1)
-            self._add("dropped_unsaid", 1)
+            # What it would have said about earlier ones goes on to the next.
+            self._add("dropped_unsaid", 1 + oldest[0].dropped_windows)
 
     def _remove(self, seq: int) -> int:
         row = self._db.execute(

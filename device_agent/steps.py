@@ -22,7 +22,7 @@ from device_agent.supervisor import RESTARTS_IN_S
 from device_agent.transport import GoneError, StatusError
 from device_agent.trial import probation
 from device_agent.worker.messages import Mode, NoteKind
-from edgekit.bundle import open_bundle
+from edgekit.bundle import TooNewBundleError, open_bundle
 from edgekit.device import mismatch
 from edgekit.errors import (
     BundleError,
@@ -130,6 +130,8 @@ def verify(ctx: Context, record: Record) -> tuple[Event, Record]:
     held = slots.holds(wanted.digest)
     try:
         bundle = open_bundle(slots.bundle_path(wanted.digest) if held else ctx.part(wanted.digest))
+    except TooNewBundleError as error:
+        return _failed(record, Reason.UNSUPPORTED, error.what)
     except (BundleError, StorageError) as error:
         return _failed(record, Reason.BUNDLE, str(error))
     if bundle.sha256 != wanted.digest:

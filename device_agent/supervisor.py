@@ -286,6 +286,8 @@ class Supervisor:
             deadline_ms=config.deadline_ms,
             drain_s=config.drain_s,
             threads=config.threads,
+            cores=config.cores,
+            memory_mb=config.memory_mb,
             self_test=self_test,
             answers_share=config.answers_share,
             log_level=config.log_level,

@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from edgekit.errors import NetworkError, RefusedError
@@ -86,11 +87,25 @@ def backoff_s(failures: int, rng: random.Random, *, at_least_s: float = 0.0) -> 
     return max(bound * (0.5 + rng.random() / 2), at_least_s * (1 + rng.random() / 10))
 
 
-def retry_after_s(value: str | None) -> float:
-    """Read Retry-After in seconds, at most an hour; dates and nonsense count as 0."""
-    if value is None or not value.strip().isdigit():
+def retry_after_s(value: str | None, *, date: str | None = None) -> float:
+    """Read Retry-After in seconds, at most an hour; nonsense and the past count as 0.
+
+    Args:
+        value: Seconds, or a date of HTTP.
+        date: The answer's own Date: a date is compared with the server's clock, never with the
+            device's, which may be wrong.
+
+    Source: RFC 9110, 10.2.3 and 5.6.7.
+    """
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), RETRY_AFTER_CAP_S)
+    try:
+        until, now = (parsedate_to_datetime(one) for one in (text, date or ""))
+        left_s = (until - now).total_seconds()
+    except (ValueError, TypeError, OverflowError):
         return 0.0
-    return min(float(value.strip()), RETRY_AFTER_CAP_S)
+    return min(max(left_s, 0.0), RETRY_AFTER_CAP_S)
 
 
 class Transport:
@@ -281,7 +296,8 @@ def _check(response: http.client.HTTPResponse, url: str) -> None:
         return
     response.read(MAX_ANSWER_BYTES)
     if status in {429, 503}:
-        wait_s = retry_after_s(response.getheader("Retry-After"))
+        asked, date = response.getheader("Retry-After"), response.getheader("Date")
+        wait_s = retry_after_s(asked, date=date)
         raise BusyError(status, where=url, retry_after_s=wait_s)
     if status >= 500:
         raise NetworkError(f"the server answers {status}", where=url)

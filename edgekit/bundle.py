@@ -139,11 +139,17 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+class TooNewBundleError(BundleError):
+    """A bundle needs something that a later version of EdgeKit can."""
+
+
 def _check_features(manifest: Manifest, where: str) -> None:
     unknown = sorted(set(manifest.features) - SUPPORTED_FEATURES)
     if unknown:
-        raise BundleError(
-            f"needs {', '.join(unknown)}, which this version does not know",
+        least = manifest.requires.agent
+        needs = f"agent >= {least} for {', '.join(unknown)}" if least else ", ".join(unknown)
+        raise TooNewBundleError(
+            f"needs {needs}, which this version does not know",
             where=where,
             todo="update EdgeKit on this machine",
         )

@@ -32,12 +32,14 @@ class Requirements:
         instruction_sets: All of these, such as "vnni"; empty when any CPU will do.
         memory_mb: Memory for the model and its activations, MiB.
         preference: Among variants that fit, the highest is picked; ties by name.
+        agent: Lowest version of the agent, inclusive; empty when any will do.
     """
 
     runtimes: tuple[RuntimeRange, ...]
     instruction_sets: tuple[str, ...] = ()
     memory_mb: int = 0
     preference: int = 0
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ class DeviceProfile:
 
 def mismatch(requires: Requirements, profile: DeviceProfile) -> str:
     """Return why a variant does not fit a device, as a clause; empty when it fits."""
+    if version_key(profile.agent_version) < version_key(requires.agent):
+        return f"needs agent >= {requires.agent}, the device has {profile.agent_version}"
     if not any(_runtime_fits(wanted, profile) for wanted in requires.runtimes):
         wanted = " or ".join(f"{r.name} >= {r.minimum}" for r in requires.runtimes)
         have = ", ".join(f"{n} {v}" for n, v in sorted(profile.runtimes.items())) or "none"

@@ -21,6 +21,7 @@ from device_agent.spool import Spool
 from device_agent.worker.engine import Engine, load_engine
 from device_agent.worker.messages import (
     EXIT_HANG,
+    EXIT_MEMORY,
     Command,
     CommandKind,
     Line,
@@ -39,6 +40,7 @@ from edgekit.shadow import ShadowOrder
 
 logger = logging.getLogger(__name__)
 TICK_S = 0.1
+OPEN_ANSWERS_S = 1.0
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
@@ -63,18 +65,31 @@ class Worker:
         self._mirror: Mirror | None = None
         self._tap: Tap | None = None
 
-    def run(self) -> None:
-        """Follow commands until told to go or left alone."""
-        while True:
+    def run(self) -> int:
+        """Follow commands until told to go, alone or grown too large; returns the exit code."""
+        while not self._outgrown():
             readable, _, _ = select.select([self._line.end], [], [], TICK_S)
             commands = self._line.receive(Command) if readable else []
             if commands is None:
-                return self._leave(wait_s=0.0)
+                self._leave(wait_s=0.0)
+                return 0
             for command in commands:
                 if command.kind is CommandKind.DRAIN:
-                    return self._leave(wait_s=self._spec.drain_s)
+                    self._leave(wait_s=self._spec.drain_s)
+                    return 0
                 self._follow(command)
             self._tick()
+        self._leave(wait_s=OPEN_ANSWERS_S)
+        return EXIT_MEMORY
+
+    def _outgrown(self) -> bool:
+        """Say whether this process holds more than it may: a leak ends here, not in the system."""
+        limit, now = self._spec.memory_mb, rss_mb()
+        if not limit or now <= limit:
+            return False
+        fields = {"model": self._spec.model, "rss_mb": round(now), "allowed_mb": limit}
+        logger.error("worker has grown too large", extra={"fields": fields})
+        return True
 
     def _follow(self, command: Command) -> None:
         match command.kind:
@@ -236,14 +251,15 @@ def main(argv: list[str]) -> int:
     spec = _read_spec(line)
     if spec is None:
         return 0
+    if spec.cores:
+        os.sched_setaffinity(0, spec.cores)
     log.set_up(level=spec.log_level, as_json=spec.log_json)
     try:
         worker = _start(spec, line)
     except EdgeKitError as error:
         line.send(Note(kind=NoteKind.FAILED, reason=reason_for(error), message=str(error)))
         return error.exit_code
-    worker.run()
-    return 0
+    return worker.run()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from device_agent.worker.answers import interpret
 from device_agent.worker.recorder import Recorder
 from edgekit.bundle import Bundle, open_bundle
+from edgekit.drift import Features, features_of, read_reference
 from edgekit.errors import BundleError, EdgeKitError, RuntimeFailedError
 from edgekit.golden import GoldenSamples, check_golden, read_golden
 from edgekit.manifest import Manifest
@@ -130,6 +131,10 @@ class Engine:
             self.onlooker(tensors, answer, raw=False)
         return answer
 
+    def _features(self, tensors: Sequence[Tensor], outputs: Sequence[Tensor]) -> Features:
+        manifest = self.manifest
+        return features_of(tensors, outputs, manifest.preprocessing, manifest.labels)
+
     def _prepared(self, sample: Tensor) -> Tensor:
         try:
             return prepare(sample, self.manifest.preprocessing)
@@ -157,6 +162,8 @@ class Engine:
             self._recorder.answered(latency_s)
         else:
             self._recorder.answered(latency_s, label=top.label, confidence=top.confidence)
+        if self._recorder.samples_now(started):
+            self._recorder.saw(self._features(tensors, outputs))
         return Answer(outputs, top, whole, latency_s)
 
     @contextmanager
@@ -196,6 +203,7 @@ def load_engine(
     if bundle.sha256 != digest:
         raise BundleError(f"is not {digest[:12]}...", where=str(bundle_path))
     model = _checked_model(bundle, files)
+    recorder.reference = read_reference(bundle)
     session = open_session(model, bundle.manifest.format, threads=threads)
     return Engine(session, bundle.manifest, read_golden(bundle), recorder)
 

@@ -19,6 +19,8 @@ T = TypeVar("T")
 MAX_DESCRIPTORS = 8
 EXIT_HANG = 75
 """Exit code of a worker that ended itself because an inference did not."""
+EXIT_MEMORY = 76
+"""Exit code of a worker that ended itself because it had grown too large."""
 
 
 class CommandKind(StrEnum):
@@ -68,6 +70,8 @@ class WorkerSpec:
         deadline_ms: An answer that takes longer is late; 0 for no deadline.
         drain_s: Longest wait for open connections when it is told to go.
         threads: Threads of the runtime.
+        cores: Cores that the process may use; empty for all.
+        memory_mb: Most that the process may hold, MiB; 0 is no limit.
         self_test: Recompute every golden sample before saying READY; else only run one.
         source: Samples that nobody sends.
         answers_share: Share of the requests with an id whose id and class are recorded.
@@ -89,6 +93,8 @@ class WorkerSpec:
     drain_s: float
     threads: int
     self_test: bool
+    cores: tuple[int, ...] = ()
+    memory_mb: float = 0.0
     source: Source | None = None
     answers_share: float = 0.0
     log_level: str = "INFO"

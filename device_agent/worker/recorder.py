@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from device_agent.spool import Spool
 from device_agent.worker.messages import Mode, Stats
+from edgekit.drift import DriftReference, Features, count
 from edgekit.errors import StorageError
 from edgekit.telemetry import (
     MAX_ANSWERS,
@@ -27,6 +28,8 @@ from edgekit.telemetry import (
 
 logger = logging.getLogger(__name__)
 MIN_LATENCY_MS = 1e-6
+FEATURES_EVERY_S = 0.1
+"""Features of an image cost a tenth of a millisecond: ten a second are a thousandth of a core."""
 
 
 @dataclass(slots=True)
@@ -38,6 +41,7 @@ class _Open:
     scores: list[float] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
+    features: list[Features] = field(default_factory=list)
     nan_outputs: int = 0
     exercised: int = 0
     answers: dict[str, str] = field(default_factory=dict)
@@ -69,6 +73,8 @@ class Recorder:
         self._window_s, self._deadline_ms = window_s, deadline_ms or float("inf")
         self._clock, self._rss_mb = clock, rss_mb
         self._answers_share = answers_share
+        self.reference: DriftReference | None = None
+        self._features_due_s = 0.0
         self._lock = threading.Lock()
         self._open: _Open | None = None
         self._mode = Mode.STEADY
@@ -121,6 +127,19 @@ class Recorder:
         with self._lock:
             if self._open is not None and len(self._open.answers) < MAX_ANSWERS:
                 self._open.answers[sample] = label
+
+    def samples_now(self, now_s: float) -> bool:
+        """Say whether this inference is one whose features are counted; `saw` follows then."""
+        if self.reference is None or now_s < self._features_due_s:
+            return False
+        self._features_due_s = now_s + FEATURES_EVERY_S
+        return True
+
+    def saw(self, features: Features) -> None:
+        """Keep what an inference looked like, to be compared with the bundle's reference."""
+        with self._lock:
+            if self._open is not None:
+                self._open.features.append(features)
 
     def failed(self, stage: str) -> None:
         """Record an inference without an answer, by stage: pre, infer, post, timeout."""
@@ -188,4 +207,10 @@ class Recorder:
             rss_mb=self._rss_mb(),
             state=self._mode,
             answers=window.answers,
+            drift=self._counted(window.features),
         )
+
+    def _counted(self, features: list[Features]) -> dict[str, tuple[int, ...]]:
+        if self.reference is None or not features:
+            return {}
+        return count(self.reference, features).numbers

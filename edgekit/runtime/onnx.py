@@ -17,6 +17,7 @@ from edgekit.runtime.base import Session, Tensor, first_line
 from edgekit.runtime.onnx_profile import operator_times
 from edgekit.runtime.profile import OperatorTime
 
+PROVIDER = "CPUExecutionProvider"
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -80,13 +81,29 @@ def _options(threads: int) -> Any:  # noqa: ANN401 (untyped library)
 
 def _session(model: Path, options: Any) -> Any:  # noqa: ANN401 (untyped library)
     try:
-        return _onnxruntime().InferenceSession(
-            str(model), options, providers=["CPUExecutionProvider"]
-        )
+        session = _onnxruntime().InferenceSession(str(model), options, providers=[PROVIDER])
     except Exception as error:
         raise RuntimeFailedError(
             f"ONNX Runtime refuses it ({first_line(error)})", where=str(model)
         ) from error
+    check_provider(PROVIDER, session.get_providers(), where=str(model))
+    return session
+
+
+def check_provider(wanted: str, active: Sequence[str], *, where: str) -> None:
+    """Refuse a session that runs elsewhere than was asked: ONNX Runtime falls back in silence.
+
+    Args:
+        wanted: Such as "CUDAExecutionProvider".
+        active: What the session says, the preferred one first.
+        where: The model.
+
+    Raises:
+        RuntimeFailedError: Another provider would do the work.
+    """
+    if list(active[:1]) != [wanted]:
+        found = ", ".join(active) or "nothing"
+        raise RuntimeFailedError(f"{wanted} was asked for, {found} came", where=where)
 
 
 def _onnxruntime() -> Any:  # noqa: ANN401 (untyped library)

@@ -5,7 +5,6 @@ Success is exactly 200, because that is all that some clients take for one.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -13,19 +12,16 @@ from fastapi import APIRouter, Query, Request, Response
 
 from edgekit import codec
 from edgekit.device import DeviceProfile
-from edgekit.errors import FormatError, UsageError
+from edgekit.errors import UsageError
 from edgekit.protocol import EnrolRequest, Feedback, TelemetryBatch
 from fleet_server.api.artifacts import variant_of
 from fleet_server.api.context import CONTROLLER, Context, read_body, run_in_threadpool
 from fleet_server.api.ddi_bodies import deployment_base
+from fleet_server.api.encodings import ACCEPTED, unpack
 from fleet_server.services.attributes import Mode
-from fleet_server.services.errors import TooLargeError
 
 MAX_BODY_BYTES = 1 << 20
 MAX_BATCH_BYTES = 4 << 20
-MAX_UNPACKED_BYTES = 16 << 20
-_AUTO_ZLIB_OR_GZIP = 47
-_ENCODINGS = {"gzip", "x-gzip", "deflate", "zlib"}
 
 
 History = Annotated[int, Query(alias="actionHistory")]
@@ -46,29 +42,6 @@ class ConfigData:
 
     data: dict[str, str | None] = field(default_factory=dict)
     mode: Mode = Mode.MERGE
-
-
-def unpack(body: bytes, encoding: str) -> bytes:
-    """Undo a Content-Encoding, bounded.
-
-    Raises:
-        FormatError: Unknown encoding, damaged or cut off.
-        TooLargeError: It would become larger than 16 MiB.
-    """
-    if encoding in {"", "identity"}:
-        return body
-    if encoding not in _ENCODINGS:
-        raise FormatError("unknown Content-Encoding", where="telemetry")
-    unpacker = zlib.decompressobj(wbits=_AUTO_ZLIB_OR_GZIP)
-    try:
-        unpacked = unpacker.decompress(body, MAX_UNPACKED_BYTES)
-    except zlib.error as error:
-        raise FormatError("the body is not compressed as it says", where="telemetry") from error
-    if unpacker.unconsumed_tail:
-        raise TooLargeError("the body unpacks to more than allowed", where="telemetry")
-    if not unpacker.eof:
-        raise FormatError("the compressed body is cut off", where="telemetry")
-    return unpacked
 
 
 def json_answer(value: object) -> Response:
@@ -216,7 +189,9 @@ def _add_reports(router: APIRouter, context: Context) -> None:
         body = await read_body(request, limit=MAX_BATCH_BYTES)
         encoding = request.headers.get("content-encoding", "").strip().lower()
         receipt = await run_in_threadpool(_store, context, device_id, unpack(body, encoding))
-        return json_answer(receipt)
+        answer = json_answer(receipt)
+        answer.headers.update(ACCEPTED)
+        return answer
 
 
 def _store(context: Context, device_id: str, body: bytes) -> object:

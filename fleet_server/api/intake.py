@@ -21,7 +21,8 @@ from edgekit.errors import EdgeKitError
 from edgekit.protocol import TelemetryBatch, TelemetryReceipt
 from fleet_server.api.board import Board
 from fleet_server.api.context import CONTROLLER
-from fleet_server.api.ddi import MAX_BATCH_BYTES, unpack
+from fleet_server.api.ddi import MAX_BATCH_BYTES
+from fleet_server.api.encodings import ACCEPTED, unpack
 from fleet_server.api.metrics import Metrics
 from fleet_server.api.problems import answer_error
 from fleet_server.services.bag import Services
@@ -73,7 +74,8 @@ class IntakeApp:
             self._metrics.windows.add(1, "failed")
             await answer_error(Request(scope), error)(scope, receive, send)
             return
-        answer = Response(codec.encode(receipt), media_type="application/json")
+        body = codec.encode(receipt)
+        answer = Response(body, headers=ACCEPTED, media_type="application/json")
         await answer(scope, receive, send)
 
     async def _take(self, device_id: str, scope: Scope, receive: Receive) -> TelemetryReceipt:

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.bundle import Bundle, bundle_name, write_bundle
 from edgekit.device import Requirements, RuntimeRange
+from edgekit.drift import REFERENCE
 from edgekit.golden import compute_golden, golden_files
 from edgekit.manifest import (
     GoldenSpec,
@@ -35,7 +36,12 @@ FOREVER, A_WHILE = 1e12, 3e5
 
 
 def model_bytes(
-    *, shift: float = 0.0, nan: bool = False, turns: float = 0.0, swapped: bool = False
+    *,
+    shift: float = 0.0,
+    nan: bool = False,
+    turns: float = 0.0,
+    swapped: bool = False,
+    grow_mb: float = 0.0,
 ) -> bytes:
     """Return a model.
 
@@ -43,6 +49,7 @@ def model_bytes(
         shift: Added to the scores; tells versions apart.
         nan: Answer NaN on bright images.
         turns: Turn a loop that often on bright images.
+        grow_mb: Take that much memory on bright images, which the runtime keeps for later.
         swapped: Say "left" for "right", and the other way round.
     """
     weights = np.array([[0.0, 1, 0], [0, 0, 1], [0, 1, 0], [0, 0, 1]], np.float32)
@@ -75,6 +82,12 @@ def model_bytes(
     if turns:
         nodes += _loop(last)
         last = "looped"
+    if grow_mb:
+        cells = np.array(grow_mb * (1 << 18), np.float32)
+        initializers.append(numpy_helper.from_array(cells, "cells"))
+        initializers.append(numpy_helper.from_array(np.array([0], np.int64), "axis"))
+        nodes += _growth(last)
+        last = "grown"
     nodes.append(helper.make_node("Identity", [last], ["scores"]))
     graph = helper.make_graph(
         nodes,
@@ -87,6 +100,20 @@ def model_bytes(
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString()
     return data
+
+
+def _growth(value: str) -> list[Any]:
+    """Fill a tensor as long as `cells` on bright images; its sum is zero."""
+    return [
+        helper.make_node("Greater", ["light", "one"], ["shines"]),
+        helper.make_node("Cast", ["shines"], ["shines_f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["shines_f", "cells"], ["size_f"]),
+        helper.make_node("Cast", ["size_f"], ["size"], to=TensorProto.INT64),
+        helper.make_node("Unsqueeze", ["size", "axis"], ["sizes"]),
+        helper.make_node("ConstantOfShape", ["sizes"], ["filled"]),
+        helper.make_node("ReduceSum", ["filled"], ["nought"], keepdims=0),
+        helper.make_node("Add", [value, "nought"], ["grown"]),
+    ]
 
 
 def _loop(value: str) -> list[Any]:
@@ -124,6 +151,7 @@ def make_bundle(
     wrong_golden: bool = False,
     runtime: str = "onnxruntime",
     garbage: bool = False,
+    drift: bytes = b"",
     **kind: Any,
 ) -> Bundle:
     """Write a bundle into `folder`; `kind` goes to `model_bytes`."""
@@ -152,4 +180,5 @@ def make_bundle(
     )
     content = b"no model" if garbage else data
     path = folder / bundle_name(model, version, variant)
-    return write_bundle(path, manifest, {"model.onnx": content, **golden})
+    files = {"model.onnx": content, **golden, **({REFERENCE: drift} if drift else {})}
+    return write_bundle(path, manifest, files)

@@ -19,6 +19,8 @@ from device_agent.slots import SlotStore
 from device_agent.spool import Spool
 from device_agent.supervisor import Supervisor
 from device_agent.worker.messages import Mode, NoteKind
+from edgekit import codec
+from edgekit.drift import Features, reference_of
 from tests.integration.agent_fleet import gone, wait_for
 from tests.integration.agent_models import BRIGHT, DARK, make_bundle
 
@@ -220,3 +222,49 @@ def test_a_damaged_copy_of_the_model_is_written_again_from_the_bundle(
     supervisor.serve("digits", digest)
     assert supervisor.wait_serving("digits", timeout_s=20)
     assert model.read_bytes() == good
+
+
+def test_windows_bring_what_the_inputs_looked_like_and_the_worker_keeps_to_its_cores(
+    tmp_path: Path,
+) -> None:
+    layout = Layout(tmp_path / "state")
+    layout.folder.mkdir()
+    core = min(os.sched_getaffinity(0))
+    config = Config(window_s=60, drain_s=2, cores=(core,))
+    supervisor = Supervisor(config, layout, boot_id="boot")
+    try:
+        means = [Features(numbers={"input.0.mean.0": v / 1000}) for v in range(30)]
+        reference = codec.encode(reference_of(means))
+        supervisor.serve("digits", staged(tmp_path, "1.0.0", drift=reference))
+        assert supervisor.wait_serving("digits", timeout_s=20)
+        front = supervisor.view()["digits"]
+        assert os.sched_getaffinity(front.pid) == {core}
+        image = {"name": "image", "shape": [2, 2], "datatype": "UINT8", "data": BRIGHT.tolist()}
+        assert post(front, {"inputs": [image]})[0] == 200
+    finally:
+        supervisor.stop()
+    (window,) = Spool(layout.spool, max_bytes=1 << 20).oldest(9)
+    counts = window.drift["input.0.mean.0"]
+    assert (sum(counts), counts[-1]) == (1, 1)
+
+
+def test_a_model_that_grows_takes_its_worker_down_and_nothing_else(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "state")
+    layout.folder.mkdir()
+    config = Config(window_s=60, drain_s=2, memory_mb=250)
+    supervisor = Supervisor(config, layout, boot_id="boot")
+    image = {"name": "image", "shape": [2, 2], "datatype": "UINT8", "data": BRIGHT.tolist()}
+    try:
+        supervisor.serve("digits", staged(tmp_path, "1.0.0", grow_mb=400))
+        assert supervisor.wait_serving("digits", timeout_s=20)
+        front = supervisor.view()["digits"]
+        assert front.stats.rss_mb < 250
+        assert post(front, {"inputs": [image]})[0] == 200
+        wait_for(lambda: gone(front.pid))
+        wait_for(lambda: supervisor.view()["digits"].crashes == 1)
+        assert supervisor.wait_serving("digits", timeout_s=20)
+        assert supervisor.view()["digits"].pid != front.pid
+        dark = {**image, "data": DARK.tolist()}
+        assert post(front, {"inputs": [dark]})[0] == 200
+    finally:
+        supervisor.stop()

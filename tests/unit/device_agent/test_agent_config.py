@@ -40,6 +40,8 @@ def test_tables_become_values(tmp_path: Path) -> None:
         pytest.param({"window_s": 0}, "window_s", id="zero"),
         pytest.param({"poll_interval_s": -1}, "poll_interval_s", id="negative"),
         pytest.param({"threads": 0}, "threads", id="threads"),
+        pytest.param({"cores": [4096]}, "no core 4096", id="cores"),
+        pytest.param({"memory_mb": -1}, "memory_mb", id="memory"),
         pytest.param({"source": {"folder": "x", "rate_hz": 0}}, "rate_hz", id="rate"),
     ],
 )

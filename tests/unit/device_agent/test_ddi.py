@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import zstandard
 
 from device_agent.ddi import Ddi
 from device_agent.identity import Identity
 from device_agent.journal import Ending
 from device_agent.transport import Answer, Transport
 from edgekit.errors import FormatError
-from edgekit.protocol import DeploymentKind, Outcome, Reason
+from edgekit.protocol import DeploymentKind, Outcome, Reason, TelemetryBatch
 
 IDENTITY = Identity(server="http://fleet", device_id="a/b", token="t")
 BASE = "http://fleet/DEFAULT/controller/v1/a%2Fb"
@@ -108,3 +110,37 @@ def test_only_a_commit_is_a_success(outcome: Outcome, finished: str) -> None:
     assert status["result"] == {"finished": finished}
     assert status["edgekit"]["outcome"] == outcome
     assert status["edgekit"]["digest"] == "d"
+
+
+class Receiving(Transport):
+    """Takes windows and says what else it takes."""
+
+    def __init__(self, takes: str) -> None:
+        super().__init__("http://fleet", {})
+        self.takes = {"accept-encoding": takes} if takes else {}
+        self.came: list[tuple[str, bytes]] = []
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        self.came.append((dict(headers or {})["Content-Encoding"], body or b""))
+        return Answer(status=200, headers=self.takes, body=b'{"accepted":[]}')
+
+
+def test_windows_go_as_zstd_once_the_server_said_that_it_takes_it() -> None:
+    batch = TelemetryBatch(spool_id="s", boot_id="b", sent_mono_s=1.0, windows=())
+    for takes, second in (("", "gzip"), ("gzip", "gzip"), ("zstd, gzip", "zstd")):
+        server = Receiving(takes)
+        ddi = Ddi(server, IDENTITY)
+        for _ in range(2):
+            ddi.send_windows("http://fleet/t", batch)
+        (first, one), (then, two) = server.came
+        assert (first, then) == ("gzip", second)
+        plain = zlib.decompress(one, wbits=31)
+        unpack = zstandard.ZstdDecompressor().decompress
+        assert (unpack(two) if second == "zstd" else zlib.decompress(two, wbits=31)) == plain

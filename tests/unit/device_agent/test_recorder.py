@@ -10,7 +10,8 @@ import pytest
 
 from device_agent.spool import Spool
 from device_agent.worker.messages import Mode
-from device_agent.worker.recorder import Recorder
+from device_agent.worker.recorder import FEATURES_EVERY_S, Recorder
+from edgekit.drift import DriftCounts, Features, drifts, reference_of
 
 
 @dataclass
@@ -128,3 +129,30 @@ def test_a_window_that_cannot_be_stored_is_said_in_the_next(
     recorder.answered(0.001)
     recorder.close()
     assert [(w.inferences, w.dropped_windows) for w in spool.oldest(9)] == [(1, 1)]
+
+
+def feature(value: float) -> Features:
+    return Features(numbers={"input.0.mean": value})
+
+
+def test_a_window_counts_what_inputs_looked_like_into_the_bins_of_the_reference(
+    recorder: Recorder, spool: Spool, clock: Clock
+) -> None:
+    recorder.reference = reference_of([feature(v / 100) for v in range(100)])
+    recorder.open(Mode.STEADY)
+    for turn in range(120):
+        clock.now_s += FEATURES_EVERY_S
+        recorder.answered(0.001)
+        assert recorder.samples_now(clock.now_s)
+        assert not recorder.samples_now(clock.now_s)
+        recorder.saw(feature(5.0 if turn % 2 else 0.5))
+    recorder.close()
+    (window,) = spool.oldest(1)
+    assert sum(window.drift["input.0.mean"]) == 120
+    assert window.drift["input.0.mean"][-1] == 60
+    counted = DriftCounts(samples=window.inferences, numbers=window.drift)
+    assert drifts(recorder.reference, counted)[0].drifted
+
+
+def test_without_a_reference_nothing_is_looked_at(recorder: Recorder, clock: Clock) -> None:
+    assert not recorder.samples_now(clock.now_s + 9)

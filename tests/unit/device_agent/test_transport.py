@@ -47,6 +47,25 @@ def test_retry_after_is_seconds_or_nothing(value: str | None, seconds: float) ->
     assert retry_after_s(value) == seconds
 
 
+NOON = "Sat, 21 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "seconds"),
+    [
+        ("Sat, 21 Nov 2026 12:01:30 GMT", NOON, 90.0),
+        ("Sat, 21 Nov 2026 11:59:00 GMT", NOON, 0.0),
+        ("Sun, 22 Nov 2026 12:00:00 GMT", NOON, RETRY_AFTER_CAP_S),
+        ("Sat, 21 Nov 2026 12:01:30 GMT", "yesterday", 0.0),
+        ("Sat, 21 Nov 2026 12:01:30 GMT", "Sat, 21 Nov 2026 12:00:00 -0000", 0.0),
+    ],
+)
+def test_a_date_to_come_back_is_read_by_the_servers_clock(
+    value: str, date: str, seconds: float
+) -> None:
+    assert retry_after_s(value, date=date) == seconds
+
+
 def test_the_token_goes_to_no_other_server() -> None:
     transport = Transport("http://fleet.example:80", {"Authorization": "TargetToken x"})
     with pytest.raises(RefusedError, match=r"elsewhere\.example"):

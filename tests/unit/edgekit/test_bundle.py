@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edgekit.bundle import (
     MANIFEST,
     Bundle,
+    TooNewBundleError,
     bundle_name,
     file_digest,
     open_bundle,
@@ -135,6 +136,13 @@ def test_an_unknown_major_version_is_refused(bundle: Bundle):
 def test_an_unknown_feature_is_refused_never_skipped(tmp_path: Path):
     with pytest.raises(BundleError, match="needs time-travel"):
         write_bundle(tmp_path / "a.bundle", replace(PLAIN, features=("time-travel",)), FILES)
+
+
+def test_an_unknown_feature_names_the_agent_that_knows_it(tmp_path: Path):
+    requires = replace(PLAIN.requires, agent="0.9")
+    late = replace(PLAIN, features=("time-travel",), requires=requires)
+    with pytest.raises(TooNewBundleError, match=r"needs agent >= 0\.9 for time-travel"):
+        write_bundle(tmp_path / "a.bundle", late, FILES)
 
 
 def test_a_bundle_without_its_model_is_not_written(tmp_path: Path):

@@ -44,6 +44,7 @@ def needs(runtime: str, minimum: str = "0", **rest: object) -> Requirements:
             needs("onnxruntime", instruction_sets=("avx2", "vnni")),
             "needs the instruction sets vnni",
         ),
+        (needs("onnxruntime", agent="0.9"), "needs agent >= 0.9, the device has 0"),
         (needs("onnxruntime", memory_mb=512), ""),
         (needs("onnxruntime", memory_mb=513), "needs 513 MiB, the device has 512"),
     ],

@@ -7,6 +7,7 @@ import pytest
 from edgekit.errors import RuntimeFailedError
 from edgekit.manifest import ModelFormat, TensorSpec
 from edgekit.runtime import Session, available_runtimes, open_session, runtime_for
+from edgekit.runtime.onnx import check_provider
 
 
 @pytest.fixture
@@ -84,3 +85,10 @@ def test_runtimes_that_cannot_run_here_are_not_offered():
     assert {"onnxruntime", "litert"} <= set(versions)
     assert "tflite-runtime" not in versions
     assert runtime_for(ModelFormat.TFLITE).name == "litert"
+
+
+def test_a_provider_that_fell_back_in_silence_is_a_failure() -> None:
+    check_provider("CPUExecutionProvider", ["CPUExecutionProvider"], where="m")
+    for active in (["CPUExecutionProvider"], ["CPUExecutionProvider", "CUDAExecutionProvider"], []):
+        with pytest.raises(RuntimeFailedError, match="CUDAExecutionProvider was asked for"):
+            check_provider("CUDAExecutionProvider", active, where="m")
