@@ -76,16 +76,17 @@ class Agent:
         self._notify_address = os.environ.get("NOTIFY_SOCKET", "")
         self._status_lock = threading.Lock()
         identity = load_identity(layout.identity)
+        self._headers = _headers_of(identity)
         rng = random.Random()  # noqa: S311 (jitter, no secret)
         spool = Spool(layout.spool, max_bytes=round(config.spool_mb * (1 << 20)))
         self._benchmarks = Benchmarks(
-            Ddi(_transport(identity), identity),
+            Ddi(Transport(identity.addresses, self._headers), identity),
             SlotStore(layout.models),
             busy_share=config.benchmark_busy_share,
         )
         self._ctx = self._context(config, identity, rng)
         self._uploader = Uploader(
-            Ddi(_transport(identity), identity),
+            Ddi(Transport(identity.addresses, self._headers), identity),
             spool,
             url=lambda: self._ctx.contact.telemetry_url,
             interval_s=config.upload_interval_s or config.window_s,
@@ -142,7 +143,7 @@ class Agent:
             config=config,
             layout=layout,
             identity=identity,
-            ddi=Ddi(_transport(identity), identity),
+            ddi=Ddi(Transport(identity.addresses, self._headers), identity),
             slots=SlotStore(layout.models),
             supervisor=Supervisor(config, layout, boot_id=boot, on_change=self._changed),
             profile=profile_of(layout, config.runtimes),
@@ -156,6 +157,7 @@ class Agent:
             alive=self._alive,
             measure=self._benchmarks.offer,
             stop_measuring=self._benchmarks.interrupt,
+            authorize=lambda value: self._headers.update(Authorization=value),
         )
 
     def _changed(self) -> None:
@@ -297,13 +299,12 @@ def _ending(record: Record, reason: Reason, message: str) -> Ending:
     )
 
 
-def _transport(identity: Identity) -> Transport:
-    headers = {
+def _headers_of(identity: Identity) -> dict[str, str]:
+    return {
         "Authorization": identity.authorization,
         "Accept": "application/json",
         AGENT_HEADER: __version__,
     }
-    return Transport(identity.addresses, headers)
 
 
 def _open_lock(path: Path) -> int:

@@ -57,6 +57,8 @@ class Config:
         runtimes: Use only these; empty uses all that work here.
         ports: Loopback port of a model; 0 or absent lets the system choose one, which is kept.
         attributes: Pairs that the device reports about itself.
+        token_days: How old the device token may become before the agent asks for the next, days;
+            0 keeps it.
         metrics_port: Loopback port that shows the status to Prometheus; 0 shows nothing.
         log_level: Lowest level that is logged.
         log_json: One JSON object a line.
@@ -83,6 +85,7 @@ class Config:
     runtimes: tuple[str, ...] = ()
     ports: dict[str, int] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
+    token_days: float = 90.0
     metrics_port: int = 0
     log_level: str = "INFO"
     log_json: bool = False

@@ -8,6 +8,7 @@ from device_agent.context import Context
 from device_agent.ddi import Poll, action_of
 from device_agent.download import pause_s
 from device_agent.journal import Deployment
+from device_agent.renewing import renew_token
 from edgekit.errors import FormatError, NetworkError, RefusedError
 
 SLOWEST_KB_S = 1.0
@@ -30,6 +31,8 @@ def contact(ctx: Context) -> Poll:
     if answer.profile and not ctx.contact.profile_sent:
         ctx.ddi.put_profile(answer.profile, ctx.profile)
         ctx.contact.profile_sent = True
+    if answer.token:
+        renew_token(ctx, answer.token)
     if answer.config_data:
         own = {"arch": ctx.profile.arch, "agent": ctx.profile.agent_version}
         ctx.ddi.put_attributes(answer.config_data, {**own, **ctx.config.attributes})

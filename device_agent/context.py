@@ -70,6 +70,7 @@ class Context:
         alive: Called while waiting, at least every second.
         measure: Called with the address of a benchmark job while nothing else is to be done.
         stop_measuring: Called when something else is.
+        authorize: Called with another value of the Authorization header, for every transport.
     """
 
     config: Config
@@ -89,6 +90,7 @@ class Context:
     alive: Callable[[], None] = field(default=lambda: None)
     measure: Callable[[str], None] = field(default=lambda url: None)  # noqa: ARG005 (signature)
     stop_measuring: Callable[[], None] = field(default=lambda: None)
+    authorize: Callable[[str], None] = field(default=lambda value: None)  # noqa: ARG005 (signature)
 
     def wait(self, seconds: float) -> None:
         """Wait, saying that the loop is alive.

@@ -20,6 +20,7 @@ from edgekit.protocol import (
     LINK_DELTA,
     LINK_PROFILE,
     LINK_TELEMETRY,
+    LINK_TOKEN,
     LINK_TRUST,
     META_KIND,
     META_MODEL,
@@ -50,7 +51,13 @@ _HAS_ZSTD = importlib.util.find_spec("zstandard") is not None
 JSON = {"Content-Type": "application/json"}
 MAX_DETAIL = 500
 _ACTION = re.compile(r"[0-9]{1,18}")
+_TOKEN = re.compile(r"[!-~]{16,512}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NextToken:
+    token: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +101,11 @@ class Poll:
     def benchmark(self) -> str:
         """Address of something to measure; empty for nothing."""
         return self.links.get(LINK_BENCHMARK, "")
+
+    @property
+    def token(self) -> str:
+        """Where the next device token is given; empty when it is not."""
+        return self.links.get(LINK_TOKEN, "")
 
     @property
     def telemetry(self) -> str:
@@ -210,6 +222,18 @@ class Ddi:
         answer = self.transport.request("POST", url, body=body, headers=headers)
         self._takes_zstd = _HAS_ZSTD and "zstd" in answer.headers.get("accept-encoding", "")
         return codec.decode(answer.body, TelemetryReceipt, where=url)
+
+    def next_token(self, url: str) -> str:
+        """Ask for the token that follows; the present one is good until the next is used.
+
+        Raises:
+            FormatError: The answer holds none.
+        """
+        answer = self.transport.request("POST", url)
+        token = codec.decode(answer.body, _NextToken, where=url).token
+        if not _TOKEN.fullmatch(token):
+            raise FormatError("holds no token", where=url)
+        return token
 
     def benchmark(self, url: str) -> BenchmarkJob:
         """Read what to measure.

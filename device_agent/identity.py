@@ -22,6 +22,7 @@ class Identity:
         token: Proves it, 256 random bits.
         tenant: Path segment of the DDI address.
         servers: Further addresses of the same server.
+        token_since_s: When the token came, seconds since 1970; 0 when that is not known.
         format_version: Of identity.json.
     """
 
@@ -30,6 +31,7 @@ class Identity:
     token: str = field(repr=False)
     tenant: str = TENANT
     servers: tuple[str, ...] = ()
+    token_since_s: float = 0.0
     format_version: str = "1.0"
 
     @property

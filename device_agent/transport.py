@@ -123,14 +123,14 @@ class Transport:
 
         Args:
             servers: Addresses of the one server, the preferred one first.
-            headers: Sent with every request.
+            headers: Sent with every request, as they are at that moment.
             timeout_s: Longest silence on the socket.
             answer_within_s: Longest time for a whole answer, or the head of a streamed one.
         """
         given = (servers,) if isinstance(servers, str) else tuple(servers)
         self._origins = tuple(_origin(server) for server in given)
         self._at = 0
-        self._headers = dict(headers)
+        self._headers = headers
         self._timeout_s, self._answer_within_s = timeout_s, answer_within_s
         self._connection: http.client.HTTPConnection | None = None
         self._socket: socket.socket | None = None

@@ -14,6 +14,7 @@ from edgekit.protocol import (
     LINK_DELTA,
     LINK_PROFILE,
     LINK_TELEMETRY,
+    LINK_TOKEN,
     LINK_TRUST,
     META_KIND,
     META_MODEL,
@@ -63,6 +64,7 @@ def controller_base(
     links = {
         LINK_TELEMETRY: Link(href=f"{url}/telemetry"),
         LINK_PROFILE: Link(href=f"{url}/profile"),
+        LINK_TOKEN: Link(href=f"{url}/token"),
         LINK_TRUST: Link(href=f"{base}{TUF}"),
     }
     if answer.cancel is not None:

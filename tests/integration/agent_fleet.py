@@ -79,6 +79,9 @@ class Fleet:
         self.busy = 0
         self.refuse_outcomes = 0
         self.lose_receipts = 0
+        self.tokens = [TOKEN]
+        self.gives_tokens = False
+        self.given = 0
         self.tls: ssl.SSLContext | None = None
         self.cancelling = ""
         self.deltas: dict[str, tuple[str, bytes]] = {}
@@ -99,7 +102,8 @@ class Fleet:
             self.keystore.add_model(model)
         keys = OnlineKeys.generate()
         self.repository = repository_in(self.folder / "tuf", keys)
-        self.root = make_root(self.keystore, keys.public(), now=self.now)
+        self.online = keys.public()
+        self.root = make_root(self.keystore, self.online, now=self.now)
         files = {
             "root": self.root,
             "targets": make_targets(self.keystore, self.keystore.models(), now=self.now),
@@ -125,6 +129,13 @@ class Fleet:
             now=self.now,
         )
         self.repository.publish({manifest.model: data}, now=self.now)
+
+    def new_root(self) -> None:
+        """Replace the root key and publish the root that follows."""
+        self.keystore.rotate("root")
+        previous = self.repository.current("root")
+        root = make_root(self.keystore, self.online, now=self.now, previous=previous)
+        self.repository.publish({"root": root}, now=self.now)
 
     def offer(self, bundle: Bundle, *, publish: bool = True, **changed: str) -> Offer:
         """Offer a bundle to the device until it says how it ended."""
@@ -251,6 +262,8 @@ class _Handler(BaseHTTPRequestHandler):
             "edgekit:trust": {"href": f"{self.fleet.url}/tuf/"},
             "edgekit:profile": {"href": f"{url}/profile"},
         }
+        if self.fleet.gives_tokens:
+            links["edgekit:token"] = {"href": f"{url}/token"}
         if not self.fleet.attributes:
             links["configData"] = {"href": f"{url}/configData"}
         open_offers = [o for o in self.fleet.offers if not o.closed]
@@ -292,6 +305,13 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._known():
             return None
         with self.fleet._lock:
+            if self.path.endswith("/token"):
+                self.fleet.given += 1
+                self.fleet.tokens = [
+                    self.fleet.tokens[0],
+                    f"token-of-the-device-{self.fleet.given}",
+                ]
+                return self._json({"token": self.fleet.tokens[-1]})
             if self.path.endswith("/telemetry"):
                 return self._telemetry(json.loads(gzip.decompress(body)))
             return self._feedback(json.loads(body)["status"])
@@ -331,7 +351,11 @@ class _Handler(BaseHTTPRequestHandler):
         return next((o for o in self.fleet.offers if o.action == parts[1]), None)
 
     def _known(self) -> bool:
-        if self.headers.get("Authorization") == f"TargetToken {TOKEN}":
+        shown = self.headers.get("Authorization", "").removeprefix("TargetToken ")
+        tokens = self.fleet.tokens
+        if shown in tokens[-2:]:
+            if shown == tokens[-1]:
+                tokens[:-1] = []  # as a server does: the old one is good until the new one is used
             return True
         self._send(401)
         return False

@@ -1,0 +1,88 @@
+"""A device that renews its token, and one that was away for long."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgekit.delta import make_delta
+from tests.integration.agent_fleet import CONFIG, TOKEN, Device, Fleet, quiet_end, wait_for
+from tests.integration.agent_models import make_bundle
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+SHORT = CONFIG.replace("duration_s = 1.0", "duration_s = 0.2")
+OFTEN = "token_days = 0.00001\n" + SHORT
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path / "fleet")
+    fleet.start()
+    yield fleet
+    fleet.stop()
+
+
+@pytest.fixture
+def device(tmp_path: Path, fleet: Fleet) -> Iterator[Device]:
+    with quiet_end(Device(tmp_path / "device", fleet)) as device:
+        device.configure(OFTEN)
+        device.enrol()
+        yield device
+
+
+def token_of(device: Device) -> str:
+    return str(json.loads((device.folder / "identity.json").read_text())["token"])
+
+
+def test_an_old_token_is_renewed_and_a_kill_at_any_moment_leaves_a_good_one(
+    device: Device, fleet: Fleet
+) -> None:
+    fleet.gives_tokens = True
+    for _ in range(3):
+        given = fleet.given
+        device.start()
+        wait_for(lambda given=given: fleet.given >= given + 2)  # type: ignore[misc]
+        device.kill()
+        assert token_of(device) in fleet.tokens
+    assert TOKEN not in fleet.tokens
+    assert (device.folder / "identity.json").stat().st_mode & 0o777 == 0o600
+    polls = fleet.polls
+    device.start()
+    wait_for(lambda: fleet.polls > polls + 2)
+    assert device.stop() == 0
+
+
+def test_after_half_a_year_away_one_update_brings_a_device_back(
+    device: Device, fleet: Fleet, tmp_path: Path
+) -> None:
+    first = fleet.offer(make_bundle(tmp_path / "bundles", "1.0.0"))
+    device.start()
+    wait_for(lambda: first.closed)
+    assert device.stop() == 0
+
+    # Meanwhile: the root was replaced five times, releases came and went, the token is to be
+    # changed, and the delta on offer begins at a bundle that this device never had.
+    for turn in range(5):
+        fleet.new_root()
+        missed = make_bundle(tmp_path / "bundles", f"2.{turn}.0", shift=turn / 10)
+        gone = fleet.offer(missed)
+        gone.closed.append({"execution": "closed"})
+    fleet.gives_tokens = True
+    last = make_bundle(tmp_path / "bundles", "3.0.0", shift=0.7)
+    delta = make_delta(missed.path.read_bytes(), last.path.read_bytes())
+    fleet.deltas[str(len(fleet.offers) + 1)] = (missed.sha256, delta)
+    fleet.ranges.clear()
+    offer = fleet.offer(last)
+
+    device.start()
+    wait_for(lambda: offer.closed)
+    assert offer.outcome[0] == "unexercised"
+    wait_for(lambda: fleet.running == f"digits={last.sha256}")
+    assert fleet.ranges == [""]  # the whole bundle, once
+    wait_for(lambda: fleet.given > 0 and TOKEN not in fleet.tokens)
+    wait_for(lambda: device.model().get("serving"))
+    assert device.model()["version"] == "3.0.0"
+    assert [len(o.closed) for o in fleet.offers] == [1] * 7
