@@ -84,7 +84,7 @@ def test_a_poll_has_absolute_links_by_the_host_it_was_sent_to(idle: SimulatedDev
     answer = idle.ask("GET", headers={"Host": "fleet.example:99"})
     assert answer.json["config"] == {"polling": {"sleep": "00:01:30"}}
     links = answer.json["_links"]
-    assert set(links) == {"edgekit:telemetry", "edgekit:profile", "edgekit:trust"}
+    assert set(links) == {f"edgekit:{one}" for one in ("telemetry", "profile", "token", "trust")}
     prefix = f"http://fleet.example:99/DEFAULT/controller/v1/{idle.name}/"
     assert links["edgekit:telemetry"]["href"] == prefix + "telemetry"
 
