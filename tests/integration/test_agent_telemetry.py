@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -127,3 +130,27 @@ def test_a_replaced_worker_loses_nothing(device: Device, fleet: Fleet, tmp_path:
     everything_arrived(device)
     by_digest = {w["digest"] for w in fleet.windows.values()}
     assert by_digest == {before, offer.bundle.sha256}
+
+
+def test_answers_to_requests_with_an_id_are_recorded_where_the_owner_asks_for_it(
+    device: Device, fleet: Fleet
+) -> None:
+    assert not any(w.get("answers") for w in fleet.windows.values())
+    assert device.stop() == 0
+    device.configure("answers_share = 1.0\n" + CONFIG)
+    device.start()
+    wait_for(lambda: device.model().get("serving"), why=device.log())
+    parts = urlsplit(device.model()["address"])
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    for name, image in (("r-1", DARK), ("r-2", BRIGHT), ("", BRIGHT)):
+        one = {"name": "image", "shape": [2, 2], "datatype": "UINT8", "data": image.tolist()}
+        body = {"inputs": [one], **({"id": name} if name else {})}
+        connection.request("POST", "/v2/models/digits/infer", json.dumps(body))
+        assert connection.getresponse().read()
+    connection.close()
+
+    def recorded() -> dict[str, str]:
+        return {k: v for w in fleet.windows.values() for k, v in w.get("answers", {}).items()}
+
+    wait_for(lambda: len(recorded()) == 2, why=device.log())
+    assert recorded() == {"r-1": "dark", "r-2": "left"}
