@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.telemetry import Window
+from edgekit.telemetry import LogHistogram, Window
 from fleet_server.services.drift import DriftService, drifting
 from fleet_server.services.events import EventService
 from fleet_server.services.fleet_plan import PlanCache
@@ -120,4 +121,37 @@ def test_hours_are_closed_compared_and_told(tmp_path: Path) -> None:
     service.tick(now=late)
     assert len(service.alarms("digits", now=late)) == 1
     assert [e.kind for e in events.newest(before=None, device="cam", limit=5)] == ["alarm_raised"]
+    database.close()
+
+
+def test_windows_of_other_models_are_added_up_apart_with_their_tails_and_memory(
+    tmp_path: Path,
+) -> None:
+    database = SqlDatabase.open(f"sqlite:///{tmp_path / 'db'}")
+    database.migrate()
+    with database.write() as tables:
+        tables.devices.put(
+            DeviceRecord(id="cam", token_sha256="t", enrolled_by="e", enrolled_at=NOON)
+        )
+    records = []
+    for seq, (model, ms) in enumerate((("digits", 10.0), ("faces", 20.0), ("faces", 40.0)), 1):
+        made = window(NOON + timedelta(minutes=seq), (5, 5), seq)
+        said = replace(
+            made.window,
+            model=model,
+            digest=model[0] * 64,
+            latency_ms=LogHistogram.of([ms] * 10),
+            rss_mb=ms,
+        )
+        records.append(replace(made, window=said))
+    with database.append() as tables:
+        tables.telemetry.add(records)
+    with database.read() as tables:
+        found = tables.telemetry.neighbours(
+            ["cam"], "digits", since=NOON, until=NOON + timedelta(hours=1)
+        )
+    ((key, summary),) = found.items()
+    assert key == ("cam", "f" * 64)
+    assert (summary.windows, summary.tails, summary.sum_rss_mb) == (2, 2, 60.0)
+    assert summary.sum_log_p95 / 2 == pytest.approx(math.log((20 * 40) ** 0.5), abs=0.03)
     database.close()

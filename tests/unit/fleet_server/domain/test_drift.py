@@ -21,7 +21,9 @@ from fleet_server.domain.drift import (
 )
 from fleet_server.domain.evidence import Evidence
 from fleet_server.domain.field_checks import field_checks
-from fleet_server.domain.policy import GatePolicy, OnDrift
+from fleet_server.domain.policy import GatePolicy, OnDrift, RolloutPolicy, Stage
+from fleet_server.domain.rollout import Phase, new_rollout, step
+from fleet_server.domain.steering import resume
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -116,3 +118,17 @@ def test_accuracy_in_the_field_fails_below_what_is_asked_for(right, labelled, ve
     evidence = Evidence(labelled={"onnx-fp32": (right, labelled)})
     assert verdicts(GatePolicy(min_accuracy=0.9), evidence) == [verdict]
     assert verdicts(GatePolicy(), evidence) == []
+
+
+def test_a_rollout_that_drift_holds_goes_on_when_a_person_says_so() -> None:
+    gate = GatePolicy(on_drift=OnDrift.HOLD)
+    policy = RolloutPolicy(stages=(Stage(percent=100),), gate=gate)
+    rollout = new_rollout(rollout_id="r", model="m", version="2", policy=policy, now=NOON)
+    rollout = replace(rollout, phase=Phase.RUNNING, stage_started_at=NOON)
+    drifting = Evidence(drift=Drifting(watched=5, drifting=("a",), statistics=("confidence",)))
+    held, told = step(rollout, drifting, NOON)
+    assert held.phase is Phase.HELD
+    assert "the world changed, not the release" in str(told)
+    assert step(held, drifting, NOON) == (held, ())
+    resumed, _ = resume(held, by="ana", now=NOON)
+    assert step(resumed, Evidence(), NOON)[0].phase is Phase.RUNNING
