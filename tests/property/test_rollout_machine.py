@@ -12,14 +12,15 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from edgekit.shadow import ShadowResult
 from edgekit.verdict import Verdict
 from fleet_server.domain.assignment import Candidate, populations
 from fleet_server.domain.deployment import FAILED_STATES, DeploymentKind, DeploymentState
 from fleet_server.domain.evidence import DeviceEvidence, Evidence, Role, Stratum, Summary
 from fleet_server.domain.goal import DeviceHistory, ReleaseState, find_goal
 from fleet_server.domain.happenings import Happening, StageJudged
-from fleet_server.domain.policy import GatePolicy, OnFail, RolloutPolicy, Stage
-from fleet_server.domain.reach import includes
+from fleet_server.domain.policy import GatePolicy, OnFail, RolloutPolicy, Shadow, Stage
+from fleet_server.domain.reach import includes, shadow_at
 from fleet_server.domain.rollout import (
     TERMINAL_PHASES,
     UNDONE_PHASES,
@@ -250,5 +251,69 @@ class RolloutMachine(RuleBasedStateMachine):
                 assert self.rollout.phase in {Phase.RUNNING, Phase.FINISHED}
 
 
+class ShadowMachine(RolloutMachine):
+    """The same with a first stage that activates nothing."""
+
+    @initialize(stages=stages, on_fail=st.sampled_from(OnFail), allowed=st.integers(0, 2))
+    def start(self, stages: tuple[Stage, ...], on_fail: OnFail, allowed: int) -> None:
+        first = replace(STAGE, percent=50, shadow=Shadow(min_pairs=10))
+        super().start((first, *stages), on_fail, allowed)
+        self.found: dict[str, ShadowResult] = {}
+
+    def evidence(self) -> Evidence:
+        plain = super().evidence()
+        if self.rollout.stage.shadow is None:
+            return plain
+        devices = tuple(
+            replace(
+                device,
+                shadow=self.found.get(device.device_id),
+                outcome=self.outcomes.get(device.device_id)
+                or (DeploymentState.SHADOWED if device.device_id in self.found else None),
+            )
+            for device in plain.devices
+        )
+        return replace(plain, devices=devices)
+
+    def every_variant_reported(self) -> bool:
+        if self.rollout.stage.shadow is None:
+            return super().every_variant_reported()
+        taking = {d for d in VARIANTS if includes(self.rollout, d, of(d))}
+        agreeing = {d for d in taking if d in self.found and self.found[d].agreement >= 0.95}
+        return all(any(VARIANTS[d] == v for d in agreeing) for v in "ab" if self.there(v, taking))
+
+    def there(self, variant: str, taking: set[str]) -> bool:
+        """Say whether a variant takes part, or could."""
+        members = {d for d, v in VARIANTS.items() if v == variant}
+        return bool(taking & members or members - self.silent)
+
+    @rule(device_id=DEVICES, windows=st.integers(0, 7))
+    def commit_and_work(self, device_id: str, windows: int) -> None:
+        if shadow_at(self.rollout, of(device_id)) is None:
+            super().commit_and_work(device_id, windows)
+            return
+        self.silent.discard(device_id)
+        if includes(self.rollout, device_id, of(device_id)):
+            self.found[device_id] = ShadowResult(pairs=10 * windows, agreed=10 * windows)
+
+    @rule(device_id=DEVICES)
+    def disagree(self, device_id: str) -> None:
+        if includes(self.rollout, device_id, of(device_id)):
+            self.found[device_id] = ShadowResult(pairs=100, agreed=10)
+
+    @invariant()
+    def nobody_activates_before_a_shadow_has_passed(self) -> None:
+        if self.rollout.stage_index > 0 or self.rollout.phase is Phase.FINISHED:
+            return
+        for device_id in VARIANTS:
+            device = DeviceHistory(
+                device_id=device_id, running="1.0.0", strata={"1.1.0": of(device_id)}
+            )
+            goal = find_goal(device, [self.rollout], LISTED)
+            assert goal.version is None or goal.shadow is not None
+
+
 TestRollout = RolloutMachine.TestCase
+TestShadow = ShadowMachine.TestCase
+TestShadow.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestRollout.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
