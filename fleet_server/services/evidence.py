@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fleet_server.domain.deployment import DeploymentKind
+from fleet_server.domain.drift import Drifting
 from fleet_server.domain.evidence import (
     DeviceEvidence,
     Evidence,
@@ -34,6 +35,7 @@ from fleet_server.services.records import (
 )
 from fleet_server.services.roster import EvidenceTimes, Roster, candidates_of, make_roster
 
+_DRIFT_KEPT = timedelta(minutes=1)
 _Key = tuple[str, str, datetime]
 _Sums = Mapping[tuple[str, str], Summary]
 
@@ -53,6 +55,7 @@ class Gatherer:
         self._times = times
         self._rosters: dict[str, tuple[tuple[object, ...], Roster]] = {}
         self._baselines: dict[_Key, _Baseline] = {}
+        self._drifts: dict[str, tuple[datetime | None, datetime, Drifting]] = {}
         self._around: dict[tuple[str, datetime, tuple[str, ...]], _Sums] = {}
 
     def gather(
@@ -92,15 +95,11 @@ class Gatherer:
                 else stage.canary(device, deployment, baseline)
             )
         arranged = _arranged(stage, found, devices, roster.populations)
-        labelled = tables.field.labelled(record.rollout.model)
+        asked = record.rollout.policy.gate.min_accuracy is not None
+        labelled = tables.field.labelled(record.rollout.model) if asked else {}
         return replace(
             arranged,
-            drift=drifting(
-                tables,
-                [device.device_id for device in arranged.devices],
-                record.rollout.model,
-                since=max(now - HOLD_FOR, record.rollout.resumed_at or now - HOLD_FOR),
-            ),
+            drift=self._drifting(tables, record.rollout, arranged, now=now),
             labelled={
                 d.deployment.variant: (labelled[d.digest].right, labelled[d.digest].labelled)
                 for d in offered.values()
@@ -108,12 +107,29 @@ class Gatherer:
             },
         )
 
+    def _drifting(
+        self, tables: Tables, rollout: Rollout, evidence: Evidence, *, now: datetime
+    ) -> Drifting:
+        """Return who drifts; hours change slowly, so it is asked once a minute."""
+        held = self._drifts.get(rollout.id)
+        if held is not None and held[0] == rollout.resumed_at and now - held[1] < _DRIFT_KEPT:
+            return held[2]
+        found = drifting(
+            tables,
+            [device.device_id for device in evidence.devices],
+            rollout.model,
+            since=max(now - HOLD_FOR, rollout.resumed_at or now - HOLD_FOR),
+        )
+        self._drifts[rollout.id] = (rollout.resumed_at, now, found)
+        return found
+
     def refresh(self, rollout_id: str) -> None:
         """Read a rollout's roster anew the next time."""
         self._rosters.pop(rollout_id, None)
 
     def forget(self, rollout_id: str) -> None:
         """Drop what was remembered of a rollout; reading it again is only slower."""
+        self._drifts.pop(rollout_id, None)
         self.refresh(rollout_id)
         self._baselines = {k: v for k, v in self._baselines.items() if k[0] != rollout_id}
         self._around = {k: v for k, v in self._around.items() if k[0] != rollout_id}

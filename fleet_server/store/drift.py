@@ -13,7 +13,7 @@ from edgekit.telemetry import Window
 from fleet_server.domain.drift import Counts, Hour, add_counts
 from fleet_server.services.drift_port import DriftRecord
 from fleet_server.store.dialects import insert_or_update
-from fleet_server.store.schema import windows
+from fleet_server.store.schema import releases, windows
 from fleet_server.store.schema_field import drift_hours
 
 CONFIDENCE = "confidence"
@@ -30,18 +30,20 @@ class SqlDriftHours:
         self, since: datetime, until: datetime
     ) -> Mapping[tuple[str, str, str], Mapping[str, Counts]]:
         """Merge the counts of windows that ended in (since, until], by device, model and digest."""
-        query = select(windows.c.device, windows.c.body).where(
-            windows.c.ended_at > since, windows.c.ended_at <= until, windows.c.inferences > 0
-        )
         found: dict[tuple[str, str, str], dict[str, Counts]] = {}
-        for device, body in self._connection.execute(query):
-            window = codec.decode(body, Window, where="database")
-            counts = dict(window.drift)
-            if any(window.confidence):
-                counts[CONFIDENCE] = window.confidence
-            if counts:
-                key = (str(device), window.model, window.digest)
-                found[key] = add_counts(found.get(key, {}), counts)
+        models = self._connection.execute(select(releases.c.model).distinct()).scalars().all()
+        for model in models:
+            query = select(windows.c.device, windows.c.body).where(
+                windows.c.model == model, windows.c.ended_at > since, windows.c.ended_at <= until
+            )
+            for device, body in self._connection.execute(query):
+                window = codec.decode(body, Window, where="database")
+                counts = dict(window.drift)
+                if any(window.confidence):
+                    counts[CONFIDENCE] = window.confidence
+                if counts:
+                    key = (str(device), window.model, window.digest)
+                    found[key] = add_counts(found.get(key, {}), counts)
         return found
 
     def put(self, records: Iterable[DriftRecord]) -> None:

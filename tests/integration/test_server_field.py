@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.device import Requirements
 from edgekit.telemetry import LogHistogram, Window
+from fleet_server.domain.goal import ReleaseState
 from fleet_server.services.drift import DriftService, drifting
 from fleet_server.services.events import EventService
 from fleet_server.services.fleet_plan import PlanCache
-from fleet_server.services.records import DeviceRecord, WindowRecord
+from fleet_server.services.records import DeviceRecord, ReleaseRecord, VariantRecord, WindowRecord
 from fleet_server.store.database import SqlDatabase
 from tests.integration.server_fleet import (
     Engineer,
@@ -96,6 +98,25 @@ def test_hours_are_closed_compared_and_told(tmp_path: Path) -> None:
     with database.write() as tables:
         tables.devices.put(
             DeviceRecord(id="cam", token_sha256="t", enrolled_by="e", enrolled_at=NOON)
+        )
+        tables.releases.add(
+            ReleaseRecord(
+                model="digits",
+                version="1.0.0",
+                state=ReleaseState.LISTED,
+                published_at=NOON,
+                variants=(
+                    VariantRecord(
+                        variant="onnx-fp32",
+                        digest="d" * 64,
+                        sha1="",
+                        md5="",
+                        size=1,
+                        target="models/digits/1.0.0/onnx-fp32.bundle",
+                        requires=Requirements(runtimes=()),
+                    ),
+                ),
+            )
         )
     events = EventService(database)
     service = DriftService(database, PlanCache(), events)
