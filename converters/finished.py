@@ -20,7 +20,7 @@ import converters
 import edgekit
 from converters.cache import Cache, key_of
 from converters.capture import Captured
-from converters.extras import need, tool_versions
+from converters.extras import tool_versions
 from converters.source import OnnxSource
 from edgekit.bench import record
 from edgekit.bundle import file_digest
@@ -110,8 +110,6 @@ def source_digest(captured: Captured) -> str:
     digest = hashlib.sha256(repr(sorted(captured.source.digests.items())).encode())
     digest.update(repr((captured.inputs, captured.outputs, captured.dynamic)).encode())
     if isinstance(captured.source, OnnxSource):
-        for file in _external(captured.source.path):
-            digest.update(file_digest(file).encode())
         return digest.hexdigest()
     digest.update(str(captured.program.graph).encode())
     tensors = {**captured.program.constants, **captured.program.state_dict}
@@ -120,18 +118,6 @@ def source_digest(captured: Captured) -> str:
         if hasattr(value, "detach"):
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _external(model: Path) -> list[Path]:
-    """Return the files beside an ONNX file that hold its weights."""
-    graph = need("onnx").load(model, load_external_data=False).graph
-    names = {
-        entry.value
-        for tensor in graph.initializer
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    return [model.parent / name for name in sorted(names)]
 
 
 @functools.cache

@@ -47,7 +47,12 @@ def test_the_example_runs(tmp_path: Path):
 
 
 def test_every_option_of_the_command_is_a_field_of_the_plan():
-    words = {"target": "variants", "input_": "inputs", "golden": "golden_count"}
+    words = {
+        "target": "variants",
+        "profile": "variants",
+        "input_": "inputs",
+        "golden": "golden_count",
+    }
     words |= {"no_cache": "cache", "parameters": "parameters_schema"}
     plan = {field.name for field in fields(api.ConversionPlan)}
     options = set(inspect.signature(cli.convert).parameters) - {"as_json"}
