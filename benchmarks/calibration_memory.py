@@ -1,8 +1,7 @@
 """Does the memory of a calibration grow with the number of samples?
 
-Ours: the calibration object built from a file of samples, and the ranges of a float ONNX file taken
-from it, each in a fresh process. Baseline: the same with 300 samples; the samples of the larger file
-are ten times as many. Noise: the rounds differ in nothing.
+Ours: the calibration object built from a file of samples, and the ranges of a float ONNX file
+taken from it, each in a fresh process, with 3,000 samples. Baseline: the same with 300.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from edgekit.bench import Result, paired_ratio, summarize
 QUESTION = "peak memory of a calibration"
 FEW, MANY = 300, 3000
 SIDE = 96
-_CHILD = """
+_CHILD = r"""
 import re, sys
 from pathlib import Path
 from converters.cache import Cache

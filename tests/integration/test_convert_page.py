@@ -49,7 +49,7 @@ def test_the_example_runs(tmp_path: Path):
 def test_every_option_of_the_command_is_a_field_of_the_plan():
     words = {
         "target": "variants",
-        "profile": "variants",
+        "profile": "profiles",
         "input_": "inputs",
         "golden": "golden_count",
     }
