@@ -6,6 +6,8 @@ with its defaults, in an environment of its own (`make bench-peers`; EDGEKIT_OLI
 EDGEKIT_QUANTIZER name the pythons). All files of one runtime are measured in turns, A B B A, in one
 process; a ratio is ours over the peer, of the rounds. Ours on ONNX Runtime is the variant that
 `--objective latency` picks, for the profile x86-64-vnni. On OpenVINO our way is NNCF's own.
+The comparison is among int8 files: of the MobileNetV3-like net the float file is faster here than
+any of them, and `edgekit convert` leaves int8 out unless --allow-slower is given.
 EDGEKIT_BENCH_NETS chooses networks; EDGEKIT_BENCH_FOLDER keeps their files for another run.
 """
 
