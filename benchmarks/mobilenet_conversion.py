@@ -5,7 +5,7 @@ fitted on frames, for no published ones are to be had and the bare random networ
 of 15): accuracy means agreement with torch on 100 held-out video frames. 300 other frames
 calibrate. Every conversion is a process of its own without a cache, with two threads; memory is the
 most that it held. `cpu s` are the processor seconds of all threads: on a busy machine they tell
-more than the time that went by.
+more than the time that went by. What fails or is refused is a row that says why.
 The baseline is what a person writes without us: torch's exporter and ONNX Runtime's
 `quantize_static` with its defaults, which proves nothing.
 """
@@ -25,7 +25,6 @@ import numpy as np
 from benchmarks.env import CHECKOUT
 from benchmarks.int8_models import frames
 from edgekit.bench import Result, summarize
-from edgekit.errors import UsageError
 
 QUESTION = "MobileNetV2 224 from torch to int8, with all proofs"
 PLAIN = "exporter and quantize_static, no proof"
@@ -53,7 +52,9 @@ def run(short: bool) -> list[Result]:
         _write(folder)
         for turn in range(1 if short else 5):
             for candidate, words in _candidates(folder, turn).items():
-                found.setdefault(candidate, []).append(_timed(words))
+                refused, measured = _timed(words)
+                row = f"{candidate}: {refused}" if refused else candidate
+                found.setdefault(row, []).append(measured)
     return [
         result
         for candidate, runs in found.items()
@@ -90,8 +91,8 @@ def _candidates(folder: Path, turn: int) -> dict[str, list[str]]:
     return found
 
 
-def _timed(words: list[str]) -> tuple[float, float, dict[str, float]]:
-    """Return seconds, peak memory in MiB, and what a conversion tells about its variant."""
+def _timed(words: list[str]) -> tuple[str, tuple[float, float, dict[str, float]]]:
+    """Return why it failed, seconds, peak memory in MiB, and what a conversion tells."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
         process = subprocess.Popen(words, cwd=CHECKOUT, stdout=out, stderr=errors)
@@ -100,13 +101,14 @@ def _timed(words: list[str]) -> tuple[float, float, dict[str, float]]:
         process.returncode = os.waitstatus_to_exitcode(status)
         for stream in (out, errors):
             stream.seek(0)
+        refused = ""
         if process.returncode != 0:
-            raise UsageError(f"a candidate failed: {errors.read().strip().splitlines()[-1]}")
+            refused = (errors.read().strip().splitlines() or ["no message"])[-1]
         text = out.read()
     told = json.loads(text)["variants"][0] if text.startswith("{") else {}
     numbers = {key: float(told[key]) for key in ("agreement", "sqnr_db", "median_ms") if told}
     numbers["cpu_s"] = usage.ru_utime + usage.ru_stime
-    return seconds, usage.ru_maxrss / 1024, numbers
+    return refused, (seconds, usage.ru_maxrss / 1024, numbers)
 
 
 def _write(folder: Path) -> None:
