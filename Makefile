@@ -43,18 +43,30 @@ bench: setup     ## the short form of every benchmark; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks.page > docs/benchmarks.md
 
 NNCF     := .venv-peers-nncf
+OLIVE    := .venv-peers-olive
+AIEDGE   := .venv-peers-ai-edge-quantizer
 GOOSEBIT := .venv-peers-goosebit
 MLSERVER := .venv-peers-mlserver
 
-bench-peers: setup $(NNCF) $(GOOSEBIT) $(MLSERVER)  ## benchmarks with peers, each in an environment of its own
-	EDGEKIT_NNCF=$(NNCF)/bin/python EDGEKIT_GOOSEBIT=$(GOOSEBIT)/bin/python \
+bench-peers: setup $(NNCF) $(OLIVE) $(AIEDGE) $(GOOSEBIT) $(MLSERVER)  ## benchmarks with peers, each in an environment of its own
+	EDGEKIT_OLIVE=$(OLIVE)/bin/python EDGEKIT_QUANTIZER=$(AIEDGE)/bin/python \
+		EDGEKIT_NNCF=$(NNCF)/bin/python EDGEKIT_GOOSEBIT=$(GOOSEBIT)/bin/python \
 		EDGEKIT_MLSERVER=$(MLSERVER)/bin/python \
-		$(BIN)/python -m benchmarks agent_http_peers conversion_peers polls
+		$(BIN)/python -m benchmarks agent_http_peers conversion_peers int8_latency polls
 	$(BIN)/python -m benchmarks.page > docs/benchmarks.md
 
 $(NNCF):
 	$(PYTHON) -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check nncf==3.4.0 onnx==1.23.2 onnxruntime==1.31.1 || { rm -rf $@; exit 1; }
+	$@/bin/pip install --quiet --disable-pip-version-check nncf==3.4.0 onnx==1.23.2 onnxruntime==1.31.1 openvino==2026.4.1 || { rm -rf $@; exit 1; }
+
+$(OLIVE):
+	$(PYTHON) -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL),) torch==2.13.0 || { rm -rf $@; exit 1; }
+	$@/bin/pip install --quiet --disable-pip-version-check olive-ai==0.13.0 requests==2.34.2 onnx==1.23.2 onnxruntime==1.31.1 || { rm -rf $@; exit 1; }
+
+$(AIEDGE):
+	$(PYTHON) -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check ai-edge-quantizer==0.10.0 || { rm -rf $@; exit 1; }
 
 $(GOOSEBIT):
 	$(PYTHON) -m venv $@

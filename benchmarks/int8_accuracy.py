@@ -8,6 +8,8 @@ images of MNIST, five seeds, 3,500 held out. Calibration never sees what is held
 The baseline is the float network. Points are percentage points of top-1 lost: positive is worse.
 The interval of a row is over draws, folds or seeds; `low` and `high` are Tango's 95 % interval of
 the loss over all answers (MNIST CNN, whose draws share the held-out images: of the worst draw).
+What the proof refuses is a row of its own, with the reason of its first and how many of how many
+were refused; points are of what was delivered only.
 EDGEKIT_BENCH_CASES chooses cases; a table without a case was measured without it.
 """
 
@@ -29,7 +31,7 @@ from converters.quiet import quiet_process
 from converters.report import VariantReport
 from edgekit.bench import Result, summarize
 from edgekit.bundle import open_bundle
-from edgekit.errors import EdgeKitError, UsageError
+from edgekit.errors import BudgetError, EdgeKitError, InconclusiveError, ParityError, UsageError
 from edgekit.manifest import TensorSpec
 from edgekit.runtime import Tensor, open_session
 
@@ -53,12 +55,16 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """Answers of float that int8 lost and won, of so many, and the rung that made it."""
+    """Answers of float that int8 lost and won, of so many, and the rung that made it.
+
+    Where the proof delivered nothing, `refused` says why and the rest is empty.
+    """
 
     lost: int
     won: int
     samples: int
     rung: str
+    refused: str = ""
 
     @property
     def points(self) -> float:
@@ -83,7 +89,23 @@ def run(short: bool) -> list[Result]:
                         loss = _loss(case, variant, budget)
                         way = "defaults" if budget is None else f"ladder to {BUDGET:g}"
                         found.setdefault((case.title, variant, way), []).append(loss)
-    return [_result(*key, losses) for key, losses in found.items()]
+    return [row for key, losses in found.items() for row in rows(*key, losses)]
+
+
+def rows(title: str, variant: str, way: str, losses: list[Loss]) -> Iterator[Result]:
+    """Yield a row of the points lost by what was delivered, and one of what was refused."""
+    delivered = [one for one in losses if not one.refused]
+    refused = [one.refused for one in losses if one.refused]
+    if delivered:
+        yield _result(title, variant, way, delivered)
+    if refused:
+        yield Result(
+            question=QUESTION,
+            candidate=f"{variant}, {way}: refused ({refused[0]})",
+            condition=title,
+            summary=summarize([float(len(refused))], unit="refused"),
+            numbers={"of": float(len(losses))},
+        )
 
 
 def _result(title: str, variant: str, way: str, losses: list[Loss]) -> Result:
@@ -130,6 +152,8 @@ def _loss(case: Case, variant: str, budget: float | None) -> Loss:
     try:
         with quiet_process():
             (told,) = convert(plan).variants
+    except (ParityError, BudgetError, InconclusiveError) as error:
+        return Loss(lost=0, won=0, samples=0, rung="", refused=error.what)
     except EdgeKitError as error:
         raise type(error)(f"{case.title}, {variant}: {error}") from error
     return _counted(plan, told)

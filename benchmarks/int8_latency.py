@@ -1,0 +1,144 @@
+"""Is an int8 file of ours as fast as those that peers make, within one runtime and thread?
+
+Five networks with random weights (latency does not ask for trained ones), batch 1, real video
+frames or spoken digits as inputs. Every peer begins with the same float file and the same samples,
+with its defaults, in an environment of its own (`make bench-peers`; EDGEKIT_OLIVE, EDGEKIT_NNCF and
+EDGEKIT_QUANTIZER name the pythons). All files of one runtime are measured in turns, A B B A, in one
+process; a ratio is ours over the peer, of the rounds. Ours on ONNX Runtime is the variant that
+`--objective latency` picks, for the profile x86-64-vnni. On OpenVINO our way is NNCF's own.
+The comparison is among int8 files: of the MobileNetV3-like net the float file is faster here than
+any of them, and `edgekit convert` leaves int8 out unless --allow-slower is given.
+EDGEKIT_BENCH_NETS chooses networks; EDGEKIT_BENCH_FOLDER keeps their files for another run.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.int8_models import NETS, Net, samples_of, write_case
+from edgekit.bench import Effort, Result, measure, paired_ratio, summarize
+from edgekit.manifest import ModelFormat
+from edgekit.runtime import Tensor, open_session, openvino_file
+
+QUESTION = "latency of int8 files within one runtime, one thread"
+OURS = "edgekit"
+SCRIPTS = Path(__file__).parent / "peers"
+TIMEOUT_S = 900.0
+_EFFORT = Effort(warmup_runs=5, num_runs=60, min_secs=8.0)
+# For each runtime: the format, the suffix of its files, and peers as (name, environment, script).
+_RUNTIMES = {
+    "ONNX Runtime": (
+        ModelFormat.ONNX,
+        "onnx",
+        (
+            ("plain quantize_static", "", "plain_int8"),
+            ("Olive", "EDGEKIT_OLIVE", "olive_int8"),
+            ("NNCF", "EDGEKIT_NNCF", "nncf_int8"),
+        ),
+    ),
+    "LiteRT": (
+        ModelFormat.TFLITE,
+        "tflite",
+        (("ai-edge-quantizer", "EDGEKIT_QUANTIZER", "quantizer_int8"),),
+    ),
+    "OpenVINO": (
+        ModelFormat.OPENVINO,
+        "xml",
+        (("NNCF", "EDGEKIT_NNCF", "nncf_openvino"),),
+    ),
+}
+
+
+def run(short: bool) -> list[Result]:
+    """Measure; nothing where no peer is installed. The long form takes four times the rounds."""
+    if not any(os.environ.get(peer[1]) for _, _, peers in _RUNTIMES.values() for peer in peers):
+        return []
+    wanted = os.environ.get("EDGEKIT_BENCH_NETS")
+    nets = [NETS[name] for name in wanted.split(",")] if wanted else list(NETS.values())
+    kept = os.environ.get("EDGEKIT_BENCH_FOLDER")
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory() as apart:
+        for net in nets:
+            folder = Path(kept or apart) / net.name
+            make(net, folder)
+            for runtime in _RUNTIMES:
+                results += list(_measured(net, folder, runtime, short=short))
+    return results
+
+
+def make(net: Net, folder: Path) -> None:
+    """Write our files and those of the peers that are installed, unless they are there."""
+    if not (folder / "done").exists():
+        write_case(net, folder)
+    for _, suffix, peers in _RUNTIMES.values():
+        for name, key, script in peers:
+            python = os.environ.get(key) if key else sys.executable
+            out = folder / f"{script}.{suffix}"
+            if python and not out.exists() and (folder / f"float.{suffix}").exists():
+                _peer(name, [python, str(SCRIPTS / f"{script}.py")], folder, out)
+
+
+def _peer(name: str, command: list[str], folder: Path, out: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    words = [str(folder / f"float{out.suffix}"), str(folder / "samples.npz"), str(out)]
+    done = subprocess.run(
+        [*command, *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        sys.stderr.write(f"{folder.name}: {name} fails: {last[:300]}\n")
+
+
+def _measured(net: Net, folder: Path, runtime: str, *, short: bool) -> Iterator[Result]:
+    model_format, suffix, peers = _RUNTIMES[runtime]
+    files = {name: folder / f"{script}.{suffix}" for name, _, script in peers}
+    ours = sorted(folder.glob(f"ours-*.{model_format}"))
+    files = {OURS: ours[0] if ours else Path(), **files}
+    files = {name: file for name, file in files.items() if file.is_file()}
+    if OURS not in files or len(files) < 2:
+        return
+    inputs = samples_of(folder)
+    runs = {name: _turns(file, model_format, inputs) for name, file in files.items()}
+    times = 1 if short else 4
+    effort = Effort(
+        warmup_runs=5, num_runs=times * _EFFORT.num_runs, min_secs=times * _EFFORT.min_secs
+    )
+    found = measure(runs, effort)
+    variant = ours[0].stem.removeprefix("ours-")
+    for peer in [name for name in files if name != OURS]:
+        condition = f"{net.title}, {runtime}, against {peer}"
+        yield Result(
+            question=QUESTION,
+            candidate=peer,
+            condition=condition,
+            summary=summarize(found[peer], unit="ms"),
+        )
+        yield Result(
+            question=QUESTION,
+            candidate=f"{OURS}, {variant}",
+            condition=condition,
+            summary=summarize(found[OURS], unit="ms"),
+            ratio=paired_ratio(found[OURS], found[peer], rng=np.random.default_rng(0)),
+        )
+
+
+def _turns(file: Path, model_format: ModelFormat, inputs: list[Tensor]) -> Callable[[], object]:
+    if file.suffix == ".xml":
+        packed = file.with_suffix(".openvino")
+        packed.write_bytes(openvino_file.pack(*openvino_file.read(file)))
+        file = packed
+    session = open_session(file, model_format)
+    return partial(session.run, inputs[:1])
