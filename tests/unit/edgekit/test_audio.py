@@ -58,7 +58,8 @@ def reference(waveform: np.ndarray, audio: AudioFeatures) -> np.ndarray:
         np.interp(frequencies, hertz[b : b + 3], [0.0, 1.0, 0.0], left=0, right=0) @ power
         for b in range(audio.mel_bands)
     ]
-    return np.log(np.maximum(np.stack(bands, axis=1), audio.log_floor))
+    logarithms: np.ndarray = np.log(np.maximum(np.stack(bands, axis=1), audio.log_floor))
+    return logarithms
 
 
 def test_log_mel_energies_are_those_of_scipy():
