@@ -107,7 +107,7 @@ def collect(
     """
     stream = open_stream(data, most=most)
     size = preprocessing and (preprocessing.height, preprocessing.width, preprocessing.channels)
-    how = preprocessing and (size, preprocessing.resize)
+    how = preprocessing and (size, preprocessing.resize, preprocessing.audio)
     key = key_of(format=_FORMAT, data=stream.digest, how=how, most=most)
     found = cache.find(_KIND, key) if stream.digest else None
     if found is not None:

@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 import yaml
 
 from edgekit import codec
+from edgekit.audio import fault_of
 from edgekit.errors import FormatError, UsageError
-from edgekit.manifest import Postprocessing, Preprocessing
+from edgekit.manifest import AudioFeatures, Postprocessing, Preprocessing
 from edgekit.parameters import check_schema
 
-T = TypeVar("T", Preprocessing, Postprocessing)
+T = TypeVar("T", Preprocessing, Postprocessing, AudioFeatures)
 
 
 def read_preprocessing(text: str) -> Preprocessing:
@@ -28,12 +29,16 @@ def read_preprocessing(text: str) -> Preprocessing:
     """
     decoded, where = _read(text, "--preprocessing")
     spec = _declared(decoded, Preprocessing, where)
+    if spec.audio is not None:
+        _declared(decoded["audio"], AudioFeatures, where)  # for keys that are not known
     if min(spec.height, spec.width) < 1 or spec.channels not in {1, 3}:
         raise UsageError("height and width are at least 1, channels are 1 or 3", where=where)
     if {len(spec.mean), len(spec.std)} - {1, spec.channels}:
         raise UsageError("mean and std have one value, or one a channel", where=where)
     if min(spec.std) <= 0 or spec.scale == 0:
         raise UsageError("std is above 0 and scale is not 0", where=where)
+    if fault := fault_of(spec):
+        raise UsageError(fault, where=where)
     return spec
 
 

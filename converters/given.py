@@ -34,7 +34,7 @@ from converters.steps import Step, Watch
 from converters.targets.onnx import onnx_runtimes
 from converters.targets.openvino import RUNTIME as OPENVINO
 from edgekit import codec
-from edgekit.bundle import SEVERAL_INPUTS, file_digest
+from edgekit.bundle import features_needed, file_digest
 from edgekit.device import Requirements, RuntimeRange
 from edgekit.errors import RuntimeFailedError, SourceError
 from edgekit.manifest import Lineage, Manifest, ModelFormat, Precision
@@ -269,7 +269,7 @@ def _manifest(
             recipe=RECIPE,
             tools=tool_versions(("edgekit", "numpy", *_PACKAGES[model.format])),
         ),
-        features=(SEVERAL_INPUTS,) if checked.golden.further else (),
+        features=features_needed(plan.preprocessing, several=bool(checked.golden.further)),
     )
 
 

@@ -213,7 +213,11 @@ def _preprocessing(spec: Preprocessing | None) -> str:
     if spec is None:
         return "none: samples are tensors"
     mean, std = (", ".join(f"{x:g}" for x in values) for values in (spec.mean, spec.std))
-    return (
-        f"{spec.height}x{spec.width}x{spec.channels}, resize {spec.resize}, "
-        f"(x * {spec.scale:g} - [{mean}]) / [{std}], {spec.layout}"
+    audio = spec.audio
+    first = (
+        f"{spec.height}x{spec.width}x{spec.channels}, resize {spec.resize}"
+        if audio is None
+        else f"{spec.height} frames of {spec.width} {'MFCC' if audio.mfcc_count else 'log-mel'}, "
+        f"{audio.sample_rate_hz} Hz, frame {audio.frame_length}, hop {audio.hop_length}"
     )
+    return f"{first}, (x * {spec.scale:g} - [{mean}]) / [{std}], {spec.layout}"

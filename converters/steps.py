@@ -37,7 +37,7 @@ from converters.reading import read_samples
 from converters.samples import check_held_out
 from converters.source import load_source
 from converters.targets.registry import Variant
-from edgekit.bundle import SEVERAL_INPUTS, Bundle, file_digest
+from edgekit.bundle import Bundle, features_needed, file_digest
 from edgekit.device import Requirements
 from edgekit.errors import DataError
 from edgekit.manifest import Lineage, Manifest
@@ -314,7 +314,7 @@ def _manifest(
         golden=checked.spec,
         quality=quality_of(prepared.reference, checked),
         lineage=_lineage(variant, rung, prepared),
-        features=(SEVERAL_INPUTS,) if checked.golden.further else (),
+        features=features_needed(plan.preprocessing, several=bool(checked.golden.further)),
     )
 
 

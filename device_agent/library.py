@@ -93,7 +93,7 @@ class Model:
         return cls(_Inside(Layout(_state(state)).models, name, threads=threads))
 
     def __call__(self, sample: Tensor) -> Inference:
-        """Answer one raw sample: an image, or a tensor without the batch dimension.
+        """Answer one raw sample: an image, a waveform, or a tensor without the batch dimension.
 
         Raises:
             DataError: The sample does not suit the model.
@@ -134,6 +134,7 @@ class _Line:
 
     way: Asking
     input: str
+    raw: bool
 
 
 class _Worker:
@@ -165,7 +166,7 @@ class _Worker:
 
     def _infer(self, array: Tensor) -> Inference:
         line = self._take()
-        head = _head(line.input, array)
+        head = _head(line.input, array, raw=line.raw)
         parts = (head, array.data.cast("B")) if array.nbytes else (head,)
         headers = (f"{HEADER_LENGTH}: {len(head)}",)
         said = line.way.ask("POST", f"{self._path}/infer", parts, headers)
@@ -191,14 +192,15 @@ class _Worker:
         if not way.open:  # the worker is leaving: the next one listens already
             way = Asking(self._folder)
         raw = bool(meta.parameters.get("raw", False))
-        return _Line(way, "image" if raw else meta.inputs[0].name)
+        name = str(meta.parameters.get("raw_input", "image")) if raw else meta.inputs[0].name
+        return _Line(way, name, raw)
 
 
-def _head(name: str, array: Tensor) -> bytes:
-    """Return the JSON part of a request; a tensor gets the batch dimension, an image does not."""
+def _head(name: str, array: Tensor, *, raw: bool) -> bytes:
+    """Return the JSON part of a request; a tensor gets the batch dimension, a raw one does not."""
     one = {
         "name": name,
-        "shape": list(array.shape) if name == "image" else [1, *array.shape],
+        "shape": list(array.shape) if raw else [1, *array.shape],
         "datatype": _TYPES.get(array.dtype.name, array.dtype.name.upper()),
         "parameters": {"binary_data_size": array.nbytes},
     }

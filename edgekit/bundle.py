@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgekit.durable import make_folder, write_durably
 from edgekit.errors import BundleError, StorageError
-from edgekit.manifest import FileSpec, Manifest, parse_manifest
+from edgekit.manifest import FileSpec, Manifest, Preprocessing, parse_manifest
 
 MANIFEST = "manifest.json"
 SUFFIX = ".bundle"
@@ -25,7 +25,9 @@ MAX_FILE_BYTES = 1 << 30
 MAX_FILES = 64
 SEVERAL_INPUTS = "several-inputs"
 """Golden samples hold a tensor for each further input of the model."""
-SUPPORTED_FEATURES: frozenset[str] = frozenset({SEVERAL_INPUTS})
+AUDIO = "audio"
+"""Raw samples are waveforms: a reader that does not know it would take them for tensors."""
+SUPPORTED_FEATURES: frozenset[str] = frozenset({SEVERAL_INPUTS, AUDIO})
 _CHUNK = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o100644 << 16
@@ -72,6 +74,17 @@ class Bundle:
 def bundle_name(model: str, version: str, variant: str) -> str:
     """Return the file name that a bundle ships under."""
     return f"{model}-{version}-{variant}{SUFFIX}"
+
+
+def features_needed(preprocessing: Preprocessing | None, *, several: bool) -> tuple[str, ...]:
+    """Return what a reader of a bundle must understand.
+
+    Args:
+        preprocessing: Of its manifest.
+        several: Golden samples hold further inputs.
+    """
+    audio = preprocessing is not None and preprocessing.audio is not None
+    return (*((SEVERAL_INPUTS,) if several else ()), *((AUDIO,) if audio else ()))
 
 
 def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:

@@ -71,21 +71,62 @@ class Layout(StrEnum):
     NHWC = "nhwc"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preprocessing:
-    """From a raw image to the model's input: resize, scale, normalise, lay out.
+class AudioNormalize(StrEnum):
+    """What is done to audio features before scale, mean and std."""
 
-    `x = (resized * scale - mean) / std`, per channel, in float32.
+    NONE = "none"
+    SAMPLE = "sample"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioFeatures:
+    """From a mono waveform to log-mel energies or MFCC; formulas in `edgekit.audio`.
 
     Attributes:
-        height: Rows of the model's input, pixels.
-        width: Columns of the model's input, pixels.
+        sample_rate_hz: Rate of the waveform; another one is refused.
+        frame_length: Samples of a frame.
+        hop_length: Samples from one frame to the next.
+        fft_size: Samples of the transform, at least a frame.
+        mel_bands: Triangles between fmin_hz and fmax_hz.
+        fmin_hz: Lower end of the first band.
+        fmax_hz: Upper end of the last band, at most half the rate.
+        log_floor: Smallest energy whose logarithm is taken, > 0.
+        mfcc_count: Cepstral coefficients, from the 0th on; 0 gives log-mel energies.
+        normalize: "sample" gives each band mean 0 and deviation 1 over the frames of a waveform.
+        pad: A waveform that is too short gets zeros at its end, one that is too long is cut
+            there; else both are refused.
+    """
+
+    sample_rate_hz: int
+    frame_length: int
+    hop_length: int
+    fft_size: int
+    mel_bands: int
+    fmax_hz: float
+    fmin_hz: float = 0.0
+    log_floor: float = 1e-6
+    mfcc_count: int = 0
+    normalize: AudioNormalize = AudioNormalize.NONE
+    pad: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """From a raw sample to the model's input: resize, scale, normalise, lay out.
+
+    `x = (resized * scale - mean) / std`, per channel, in float32. Of a waveform, features take the
+    place of the resized image: frames are rows, bands or coefficients columns.
+
+    Attributes:
+        height: Rows of the model's input, pixels; of audio, frames.
+        width: Columns of the model's input, pixels; of audio, bands or coefficients.
         channels: 1 (grey) or 3 (colour, in the order of the raw sample).
         resize: What to do with an image of another size.
         scale: Factor on raw values, such as 1/255.
         mean: One value a channel, after scaling.
         std: One value a channel, > 0.
         layout: Axes of the tensor handed to the model.
+        audio: Raw samples are waveforms, and how features are computed; None for images.
     """
 
     height: int
@@ -96,6 +137,7 @@ class Preprocessing:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     layout: Layout = Layout.NCHW
+    audio: AudioFeatures | None = None
 
 
 class Task(StrEnum):

@@ -1,13 +1,14 @@
 """Executes a manifest's preprocessing; the same code at calibration, evaluation and on the device.
 
-A raw sample is an image of shape [H, W] or [H, W, C], uint8 or float. OpenCV is imported only when
-an image has another size than the model's input.
+A raw sample is an image of shape [H, W] or [H, W, C], uint8 or float, or a waveform, see
+`edgekit.audio`. OpenCV is imported only when an image has another size than the model's input.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from edgekit.audio import audio_features, fitted
 from edgekit.errors import DataError, MissingExtraError
 from edgekit.manifest import Layout, Preprocessing, Resize
 from edgekit.runtime.base import FloatArray, Tensor
@@ -17,7 +18,8 @@ def prepare(sample: Tensor, spec: Preprocessing | None) -> FloatArray:
     """Turn one raw sample into a batch of one for the model's first input.
 
     Args:
-        sample: Image [H, W] or [H, W, C]; with no spec, a tensor without the batch dimension.
+        sample: Image [H, W] or [H, W, C], or waveform [N] where the spec has audio; with no spec,
+            a tensor without the batch dimension.
         spec: The manifest's preprocessing; None hands the sample on as it is.
 
     Returns:
@@ -25,12 +27,15 @@ def prepare(sample: Tensor, spec: Preprocessing | None) -> FloatArray:
 
     Raises:
         DataError: The sample has the wrong number of channels or of axes, or another size than
-            the model's input while `resize` is "none".
+            the model's input while `resize` is "none"; a waveform as `edgekit.audio.fitted`.
         MissingExtraError: Another size, and OpenCV is not installed.
     """
     if spec is None:
         return np.ascontiguousarray(sample[np.newaxis])
-    image = sized(sample, spec)
+    if spec.audio is None:
+        image = sized(sample, spec)
+    else:
+        image = audio_features(sample, spec.audio, spec.height)[..., np.newaxis]
     scaled = image.astype(np.float32) * np.float32(spec.scale)
     mean, std = np.asarray(spec.mean, np.float32), np.asarray(spec.std, np.float32)
     normal = (scaled - mean) / std
@@ -41,21 +46,23 @@ def prepare(sample: Tensor, spec: Preprocessing | None) -> FloatArray:
 
 
 def sized(sample: Tensor, spec: Preprocessing) -> Tensor:
-    """Return a raw image in the size of the model's input: the first thing that `prepare` does.
+    """Return a raw sample in the size of the model's input: the first thing that `prepare` does.
 
     Preparing the result gives what preparing the sample gives.
 
     Args:
-        sample: Image [H, W] or [H, W, C].
+        sample: Image [H, W] or [H, W, C], or waveform [N].
         spec: The manifest's preprocessing.
 
     Returns:
-        [height, width, channels], of the sample's type.
+        [height, width, channels], or [samples] of a waveform; of the sample's type.
 
     Raises:
         DataError: As `prepare`.
         MissingExtraError: As `prepare`.
     """
+    if spec.audio is not None:
+        return fitted(sample, spec.audio, spec.height)
     image = sample[..., np.newaxis] if sample.ndim == 2 else sample
     if image.ndim != 3 or image.shape[2] != spec.channels:
         raise DataError(

@@ -1,8 +1,8 @@
 """Open Inference Protocol v2: request bytes to tensors, tensors to response bytes. Pure.
 
 JSON, and the binary tensor extension: raw little-endian tensors after a JSON header. A model with
-preprocessing takes an input named "image" as well: one raw sample, or an encoded image as BYTES,
-prepared by the manifest.
+preprocessing takes an input named "image" (of audio, "audio") as well: one raw sample, or an
+encoded image (a WAV file) as BYTES, prepared by the manifest.
 
 Source: Open Inference Protocol, "Predict Protocol - Version 2" and its "Binary Tensor Data
 Extension".
@@ -18,11 +18,12 @@ import numpy as np
 from device_agent.worker.engine import Answer
 from device_agent.worker.images import decode_image
 from edgekit import codec
+from edgekit.audio import check_rate, decode_wave, waveform_length
 from edgekit.errors import DataError, FormatError
-from edgekit.manifest import Manifest, TensorSpec
+from edgekit.manifest import Manifest, Preprocessing, TensorSpec
 from edgekit.runtime.base import Tensor
 
-RAW_INPUT = "image"
+RAW_INPUTS = ("image", "audio")
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _TYPES = {
     "BOOL": "bool",
@@ -94,12 +95,15 @@ def parse_request(body: memoryview, header_length: int | None, manifest: Manifes
     request = codec.decode(bytes(body[:end]), InferRequest, where="request")
     given = _tensors(request.inputs, body[end:])
     binary = _binary_outputs(request, manifest)
-    if manifest.preprocessing is not None and set(given) == {RAW_INPUT}:
-        raw = given[RAW_INPUT]
-        if raw.dtype.kind == "O":
-            raw = decode_image(raw.item(), channels=manifest.preprocessing.channels)
-        return Request(request.id, raw, [], binary)
+    spec = manifest.preprocessing
+    if spec is not None and set(given) == {raw_input(spec)}:
+        return Request(request.id, _raw(request.inputs[0], given, spec), [], binary)
     return Request(request.id, None, [_take(given, spec) for spec in manifest.inputs], binary)
+
+
+def raw_input(spec: Preprocessing) -> str:
+    """Return the name of the input that takes a raw sample."""
+    return RAW_INPUTS[spec.audio is not None]
 
 
 def render_response(
@@ -141,6 +145,7 @@ def model_metadata(manifest: Manifest) -> dict[str, Any]:
             "variant": manifest.variant,
             "labels": list(manifest.labels),
             "raw": manifest.preprocessing is not None,
+            **_audio(manifest.preprocessing),
         },
     }
 
@@ -154,6 +159,27 @@ def model_config(manifest: Manifest) -> dict[str, Any]:
         "max_batch_size": 0,
         "input": [_configured(s) for s in manifest.inputs],
         "output": [_configured(s) for s in manifest.outputs],
+    }
+
+
+def _raw(one: InferTensor, given: dict[str, Tensor], spec: Preprocessing) -> Tensor:
+    raw = given[one.name]
+    if spec.audio is None:
+        return decode_image(raw.item(), channels=spec.channels) if raw.dtype.kind == "O" else raw
+    if "sample_rate_hz" in one.parameters:
+        check_rate(one.parameters["sample_rate_hz"], spec.audio)
+    return decode_wave(raw.item(), spec.audio) if raw.dtype.kind == "O" else raw
+
+
+def _audio(spec: Preprocessing | None) -> dict[str, Any]:
+    """Return what a client must know of the waveforms that a model takes."""
+    if spec is None or spec.audio is None:
+        return {}
+    length = waveform_length(spec.audio, spec.height)
+    return {
+        "raw_input": raw_input(spec),
+        "sample_rate_hz": spec.audio.sample_rate_hz,
+        "samples": length,
     }
 
 
@@ -228,8 +254,8 @@ def _array(one: InferTensor, blob: memoryview | None) -> Tensor:
 def _encoded(one: InferTensor, blob: memoryview) -> Tensor:
     """Read one BYTES element: four bytes of length, little-endian, then that many."""
     size = int.from_bytes(blob[:4], "little")
-    if one.name != RAW_INPUT or len(blob) != 4 + size or np.prod(one.shape, dtype=int) != 1:
-        raise DataError("BYTES is for one encoded image", where=f"input {one.name}")
+    if one.name not in RAW_INPUTS or len(blob) != 4 + size or np.prod(one.shape, dtype=int) != 1:
+        raise DataError("BYTES is for one encoded image or WAV file", where=f"input {one.name}")
     element: Tensor = np.empty((), object)
     element[()] = bytes(blob[4:])
     return element

@@ -11,6 +11,17 @@ from converters.declared import (
 from edgekit.errors import UsageError
 from edgekit.manifest import Boxes, Postprocessing, Preprocessing, Task
 
+AUDIO = (
+    '"sample_rate_hz": 8000, "frame_length": 256, "hop_length": 80, "fft_size": 256,'
+    '"mel_bands": 8, "fmax_hz": 4000'
+)
+
+
+def test_audio_is_declared_beside_the_rest():
+    spec = read_preprocessing(f'{{"height": 9, "width": 8, "audio": {{{AUDIO}}}}}')
+    assert spec.audio is not None
+    assert (spec.audio.frame_length, spec.audio.fmax_hz, spec.audio.mfcc_count) == (256, 4000.0, 0)
+
 
 def test_a_preprocessing_is_read_from_json_in_place():
     spec = read_preprocessing('{"height": 8, "width": 9, "scale": 0.5}')
@@ -41,6 +52,11 @@ def test_a_preprocessing_is_read_from_a_file(tmp_path: Path, name: str, text: st
         ('{"height": 8, "width": 8, "mean": [1, 2]}', "mean"),
         ('{"height": 8, "width": 8, "scale": 0}', "scale"),
         ('{"height": 8, "width": 8, "resize": "squeeze"}', "resize"),
+        (f'{{"height": 9, "width": 8, "audio": {{{AUDIO}, "hop": 1}}}}', "unknown key hop"),
+        (f'{{"height": 9, "width": 9, "audio": {{{AUDIO}}}}}', "width 8"),
+        (f'{{"height": 9, "width": 8, "audio": {{{AUDIO}, "log_floor": 0}}}}', "log_floor"),
+        (f'{{"height": 9, "width": 8, "channels": 3, "audio": {{{AUDIO}}}}}', "channels 1"),
+        ('{"height": 9, "width": 8, "audio": {}}', "sample_rate_hz"),
         ('{"height": 8,', "neither JSON nor YAML"),
         ("absent.json", "absent.json"),
     ],
