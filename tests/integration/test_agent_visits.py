@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -40,7 +42,7 @@ def server(bundle: Path) -> Iterator[ThreadingHTTPServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        asked: list[str] = []
+        asked: ClassVar[list[str]] = []
 
         def do_GET(self) -> None:
             wanted = self.headers.get("Range", "")
@@ -112,15 +114,16 @@ def visits_to(
 
 
 def refusal(visits: Visits, job: BenchmarkJob, server: ThreadingHTTPServer) -> str:
-    with pytest.raises(NoVisitError) as caught:
-        visits.bring(job, Transport(address(server), {}))
+    with pytest.raises(NoVisitError) as caught, closing(Transport(address(server), {})) as way:
+        visits.bring(job, way)
     assert caught.value.detail
     return caught.value.refused.value
 
 
 def test_a_broken_connection_is_taken_up_where_it_ended(tmp_path, bundle, server):
     visits = visits_to(tmp_path, bundle, server)
-    path = visits.bring(job_of(bundle, server, "/breaks"), Transport(address(server), {}))
+    with closing(Transport(address(server), {})) as way:
+        path = visits.bring(job_of(bundle, server, "/breaks"), way)
     half = bundle.stat().st_size // 2
     assert path.read_bytes() == bundle.read_bytes()
     assert server.RequestHandlerClass.asked == ["", f"bytes={half}-"]  # type: ignore[attr-defined]
@@ -170,5 +173,5 @@ def test_a_server_that_is_away_leaves_the_job_waiting(tmp_path, bundle, server):
         raise NetworkError("no answer", where=request.metadata_url)
 
     visits = visits_to(tmp_path, bundle, server, trust=away)
-    with pytest.raises(NetworkError):
-        visits.bring(job_of(bundle, server), Transport(address(server), {}))
+    with pytest.raises(NetworkError), closing(Transport(address(server), {})) as way:
+        visits.bring(job_of(bundle, server), way)

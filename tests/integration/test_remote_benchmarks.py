@@ -218,7 +218,10 @@ def test_a_killed_agent_leaves_nothing_of_a_fetched_bundle(device):
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(device.commands.json, *command)
         wait_for("it measures", lambda: measuring(device), timeout_s=30)
-        os.kill(device.agent.pid, signal.SIGKILL)
+        agent = device.agent.pid
+        assert agent
+        os.kill(agent, signal.SIGKILL)
+        wait_for("the agent is dead", lambda: device.agent.pid is None, timeout_s=10)
         wait_for("the measuring ends", lambda: not measuring(device), timeout_s=10)
         left = device.state / "measuring"
         assert list(left.glob("*.bundle"))
