@@ -45,11 +45,13 @@ from device_agent.steps import STEPS
 from device_agent.supervisor import Supervisor
 from device_agent.transport import Transport
 from device_agent.uploader import Uploader
+from device_agent.visiting import Visits
 from edgekit import __version__
 from edgekit.durable import forget_unfinished
 from edgekit.errors import ConflictError, EdgeKitError, FormatError, StorageError
 from edgekit.protocol import AGENT_HEADER, Outcome, Reason
-from edgekit.trust.process import ask
+from edgekit.trust.process import Request, ask
+from edgekit.trust.targets import TargetInfo
 
 if TYPE_CHECKING:
     from device_agent.metrics import MetricsServer
@@ -79,9 +81,11 @@ class Agent:
         self._headers = _headers_of(identity)
         rng = random.Random()  # noqa: S311 (jitter, no secret)
         spool = Spool(layout.spool, max_bytes=round(config.spool_mb * (1 << 20)))
+        self._trusting = threading.Lock()
         self._benchmarks = Benchmarks(
             Ddi(Transport(identity.addresses, self._headers), identity),
             SlotStore(layout.models),
+            self._visits(config),
             busy_share=config.benchmark_busy_share,
         )
         self._ctx = self._context(config, identity, rng)
@@ -115,7 +119,7 @@ class Agent:
         finally:
             notify(self._notify_address, "STOPPING=1")
             self._interrupt(record)
-            self._benchmarks.interrupt()
+            self._benchmarks.close()
             self._ctx.supervisor.stop()
             self._uploader.stop()
             if self._metrics is not None:
@@ -148,7 +152,7 @@ class Agent:
             supervisor=Supervisor(config, layout, boot_id=boot, on_change=self._changed),
             profile=profile_of(layout, config.runtimes),
             boot_id=boot,
-            trust=ask,
+            trust=self._ask,
             stopping=self._stopping,
             clock=time.monotonic,
             now=lambda: datetime.now(UTC),  # noqa: TID251 (this is a composition root)
@@ -159,6 +163,23 @@ class Agent:
             stop_measuring=self._benchmarks.interrupt,
             authorize=lambda value: self._headers.update(Authorization=value),
         )
+
+    def _visits(self, config: Config) -> Visits:
+        layout = self._layout
+        return Visits(
+            folder=layout.measuring,
+            trust=self._ask,
+            trust_folder=layout.trust,
+            metadata_url=lambda: self._ctx.contact.trust_url,
+            profile=lambda: self._ctx.profile,
+            limit_kb_s=config.download_kb_s,
+            interrupted=threading.Event(),
+        )
+
+    def _ask(self, request: Request) -> TargetInfo:
+        """Verify; one question after the other, because they share the trust folder."""
+        with self._trusting:
+            return ask(request)
 
     def _changed(self) -> None:
         if hasattr(self, "_ctx"):
@@ -179,6 +200,7 @@ class Agent:
         if state is State.COMMITTING and record.deployment is not None:
             with contextlib.suppress(StorageError):  # the step of that name tries again
                 self._ctx.slots.of(record.deployment.model).commit(record.deployment.digest)
+        self._benchmarks.sweep()
         forget_unfinished(self._layout.folder)  # before a worker is there that writes
         self._serve_committed()
         self._sweep(record)

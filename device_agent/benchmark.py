@@ -2,12 +2,15 @@
 
 A process of its own and the last in the queue for the processor (nice 19), so that the model that
 serves keeps its time. If the device is busy it measures nothing and says so. Prints one answer.
+Ends, with the processes that it started, when the agent is gone.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +29,7 @@ def main(arguments: list[str]) -> int:
     path, job = Path(arguments[0]), codec.decode(arguments[1], BenchmarkJob, where="job")
     allowed = float(arguments[2])
     os.nice(19)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     share = busy_share(WATCH_S)
     if share is not None and allowed < min(share, 1.0):
         answer = BenchmarkAnswer(
@@ -60,6 +64,15 @@ def busy_share(seconds: float) -> float | None:
     if before is None or after is None:
         return None
     return (after - before) / (seconds * (os.cpu_count() or 1))
+
+
+def _end_with(agent: int) -> None:
+    """Kill this process and those that it started once the agent is gone."""
+    while os.getppid() == agent:
+        time.sleep(WATCH_S)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 if __name__ == "__main__":

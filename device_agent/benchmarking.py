@@ -1,7 +1,8 @@
 """Benchmark jobs from the server: one at a time, in a process of its own, while nothing is due.
 
-Only bundles that the device holds are measured: what lies in a slot was verified. An update ends a
-measurement at once. An answer is kept until the server has it. Imports nothing heavy.
+A bundle in a slot is measured where it lies; any other is fetched for the job, as signed as for an
+update, and taken away after it. An update ends a job at once. An answer is kept until the server
+has it. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from device_agent.ddi import Ddi
 from device_agent.slots import SlotStore
+from device_agent.visiting import NoVisitError, Visits
 from edgekit import codec
 from edgekit.errors import EdgeKitError, FormatError, NetworkError, RefusedError
 from edgekit.jobs import BenchmarkAnswer, BenchmarkJob, BenchmarkRefusal
@@ -24,6 +26,7 @@ from edgekit.jobs import BenchmarkAnswer, BenchmarkJob, BenchmarkRefusal
 logger = logging.getLogger(__name__)
 MAX_JOB_S = 3600.0
 GRACE_S = 300.0
+END_WITHIN_S = 5.0
 
 
 class Benchmarks:
@@ -32,15 +35,16 @@ class Benchmarks:
     Args:
         ddi: With a transport of its own: transports are not shared between threads.
         slots: What the device holds.
+        visits: Brings what it does not hold; its `interrupted` ends measurements too.
         busy_share: Share of all cores that may be busy when a measurement begins.
     """
 
-    def __init__(self, ddi: Ddi, slots: SlotStore, *, busy_share: float) -> None:
+    def __init__(self, ddi: Ddi, slots: SlotStore, visits: Visits, *, busy_share: float) -> None:
         self._ddi, self._slots, self._busy_share = ddi, slots, busy_share
+        self._visits, self._interrupted = visits, visits.interrupted
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._interrupted = threading.Event()
         self._unsent: dict[str, BenchmarkAnswer] = {}
 
     @property
@@ -67,6 +71,16 @@ class Benchmarks:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 
+    def sweep(self) -> None:
+        """Take away what a killed agent left of a job; before the first job."""
+        self._visits.sweep()
+
+    def close(self) -> None:
+        """End what goes on and wait a little for its end; the next start sweeps the rest."""
+        self.interrupt()
+        if self._thread is not None:
+            self._thread.join(END_WITHIN_S)
+
     def _work(self, url: str) -> None:
         try:
             if url not in self._unsent:
@@ -80,13 +94,16 @@ class Benchmarks:
         self._unsent.pop(url, None)
 
     def _answer(self, job: BenchmarkJob) -> BenchmarkAnswer:
-        path = self._held(job)
-        if path is None:
-            detail = f"{job.digest[:12]} is not on this device"
-            return BenchmarkAnswer(refused=BenchmarkRefusal.NOT_HELD, detail=detail)
         fields: dict[str, object] = {"job": job.id, "model": job.model, "digest": job.digest[:12]}
         logger.info("benchmark begins", extra={"fields": fields})
-        answer = self._measured(path, job)
+        try:
+            self._visits.open()
+            path = self._held(job) or self._visits.bring(job, self._ddi.transport)
+            answer = self._measured(path, job)
+        except NoVisitError as error:
+            answer = BenchmarkAnswer(refused=error.refused, detail=error.detail)
+        finally:
+            self._visits.sweep()
         fields |= {"refused": answer.refused or "", "detail": answer.detail}
         logger.info("benchmark ended", extra={"fields": fields})
         return answer
@@ -110,6 +127,7 @@ class Benchmarks:
                 [*command, codec.encode(job).decode(), str(self._busy_share)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env={**os.environ, "TMPDIR": str(self._visits.folder)},
                 start_new_session=True,
             )
         timer = threading.Timer(min(MAX_JOB_S, job.min_secs * 4) + GRACE_S, self._process.kill)

@@ -150,6 +150,11 @@ class Layout:
         return self.folder / "downloads"
 
     @property
+    def measuring(self) -> Path:
+        """What a benchmark needs while it goes on; emptied after it and at every start."""
+        return self.folder / "measuring"
+
+    @property
     def spool(self) -> Path:
         """Windows that the server does not have yet."""
         return self.folder / "spool.sqlite"

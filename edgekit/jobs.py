@@ -16,6 +16,9 @@ class BenchmarkRefusal(StrEnum):
     BUSY = "busy"
     UPDATING = "updating"
     NOT_HELD = "not_held"
+    UNTRUSTED = "untrusted"
+    NO_ROOM = "no_room"
+    UNSUPPORTED = "unsupported"
     FAILED = "failed"
 
 
@@ -26,10 +29,14 @@ class BenchmarkJob:
     Attributes:
         id: Number of the job.
         model: Name of the model.
-        digest: SHA-256 of a bundle that the device holds.
+        digest: SHA-256 of the bundle.
         threads: Threads of the runtime.
         num_runs: Fewest queries.
         min_secs: Shortest time, seconds.
+        version: Version of the release; empty from servers that hand out no bundles for jobs.
+        variant: Variant of the release.
+        target: Path of the bundle in trust metadata.
+        download: Address of the bundle for a device that does not hold it.
     """
 
     id: int
@@ -38,6 +45,10 @@ class BenchmarkJob:
     threads: int = 1
     num_runs: int = 128
     min_secs: float = 10.0
+    version: str = ""
+    variant: str = ""
+    target: str = ""
+    download: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

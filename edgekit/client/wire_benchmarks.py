@@ -33,7 +33,8 @@ class BenchmarkView:
 
     Attributes:
         state: "waiting", "done" or "refused".
-        reason: Why it was refused: "busy", "updating", "not_held" or "failed".
+        reason: Why it was refused: "busy", "updating", "not_held", "untrusted", "no_room",
+            "unsupported" or "failed".
         detail: The same for people.
         report: `edgekit.bench.LatencyReport` as JSON, without raw samples.
         warnings: What speaks against the report.

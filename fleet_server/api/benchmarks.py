@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastapi import APIRouter, Depends, Request, Response
 
 from edgekit import codec
 from edgekit.client.wire_benchmarks import BenchmarkView, FieldAlarmView, NewBenchmark
 from edgekit.jobs import BenchmarkAnswer
+from fleet_server.api.artifacts import file_response
 from fleet_server.api.context import CONTROLLER, Context, read_body, run_in_threadpool
+from fleet_server.api.ddi_bodies import device_url
 from fleet_server.api.management import PREFIX
+from fleet_server.services.errors import NotFoundError
 
 MAX_ANSWER_BYTES = 4 << 20
 
@@ -22,7 +27,18 @@ def make_device_router(context: Context) -> APIRouter:
     def get_job(request: Request, device_id: str, number: int) -> Response:
         context.device(request, device_id)
         job = benchmarks.job(device_id, number)
-        return Response(codec.encode(job), media_type="application/json")
+        url = f"{device_url(context.base(request), device_id)}/benchmark/{number}/bundle"
+        return Response(codec.encode(replace(job, download=url)), media_type="application/json")
+
+    @router.get("/{number}/bundle")
+    def get_bundle(request: Request, device_id: str, number: int) -> Response:
+        context.device(request, device_id)
+        variant = benchmarks.bundle(device_id, number)
+        path = context.services.blobs.find(variant.digest)
+        if path is None:
+            raise NotFoundError("the bundle is not here", where=variant.digest[:12])
+        name = f"{variant.digest}.bundle"
+        return file_response(request, path, filename=name, etag=f'"{variant.sha1}"')
 
     @router.post("/{number}")
     async def post_answer(request: Request, device_id: str, number: int) -> Response:

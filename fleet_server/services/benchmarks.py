@@ -17,6 +17,7 @@ from edgekit.errors import FormatError, UsageError
 from edgekit.jobs import BenchmarkAnswer, BenchmarkJob
 from fleet_server.domain.events import EventKind
 from fleet_server.domain.field_alarm import Expected, FieldAlarm, field_alarm
+from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.selector import parse_selector
 from fleet_server.services.errors import NotFoundError
 from fleet_server.services.event_records import AlarmRecord, EventRecord
@@ -86,6 +87,19 @@ class BenchmarkService:
         """
         with self._database.read() as tables:
             return _waiting(tables, device_id, number).job
+
+    def bundle(self, device_id: str, number: int) -> VariantRecord:
+        """Return the published bundle that a device needs for a job of its own.
+
+        Raises:
+            NotFoundError: There is no such waiting job of this device, or the release is gone.
+        """
+        with self._database.read() as tables:
+            job = _waiting(tables, device_id, number).job
+            known = self._plans.get(tables).by_digest.get(job.digest)
+        if known is None or known[0].state is not ReleaseState.LISTED:
+            raise NotFoundError("no listed release has this bundle", where=job.digest[:12])
+        return known[1]
 
     def answer(
         self, device_id: str, number: int, answer: BenchmarkAnswer, *, now: datetime
@@ -195,6 +209,9 @@ def _record(
             threads=wanted.threads,
             num_runs=wanted.num_runs,
             min_secs=wanted.min_secs,
+            version=release.version,
+            variant=variant.variant,
+            target=variant.target,
         ),
     )
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from benchmarks.models import random_bundle
 from benchmarks.one_device import OneDevice, answers, one_device
 from edgekit import codec
 from edgekit.bench import LatencyReport
 from edgekit.bench.report import Step
 from edgekit.bench.statistics import percentile_of, summarize
+from edgekit.bundle import open_bundle
 from edgekit.client.wire_benchmarks import BenchmarkView, NewBenchmark
 from edgekit.demo.processes import wait_for
 from edgekit.errors import EdgeKitError, RefusedError, UsageError
@@ -80,6 +86,8 @@ def test_an_idle_device_gets_the_job_and_its_answer_is_kept(server, devices):
     assert (job.id, job.model, job.digest) == (view.id, "digits", digest)
     other_href = href.replace("/v1/a/", "/v1/b/")
     assert other.ask("GET", other_href).status == 404
+    assert other.ask("GET", f"{other_href}/bundle").status == 404
+    assert hashlib.sha256(device.ask("GET", job.download).body).hexdigest() == digest
 
     strange = BenchmarkAnswer(report=codec.plain(measured("cd" * 32)))
     assert answer(device, href, strange) == 400
@@ -88,6 +96,7 @@ def test_an_idle_device_gets_the_job_and_its_answer_is_kept(server, devices):
     assert answer(device, href, good) == 200
     assert offered(device) == ""
     assert answer(device, href, good) == 404
+    assert device.ask("GET", job.download).status == 404
     with server.client() as client:
         kept = client.benchmark(view.id)
         assert kept.state == "done"
@@ -172,12 +181,69 @@ def test_an_agent_measures_what_it_holds_and_goes_on_answering(device, tmp_path)
 
 
 @pytest.mark.slow
-def test_an_agent_says_that_it_does_not_hold_a_bundle(device):
+def test_what_a_device_does_not_hold_is_fetched_measured_and_taken_away(device):
     device.publish("9", channels=16)
-    with pytest.raises(EdgeKitError, match="did not measure"):
-        device.commands.run("edgekit", "bench", bundle_of(device, "9"), *WORDS)
-    views = device.commands.json("edgekit", "bench", "jobs")
-    assert views[0]["reason"] == "not_held"
+    before = device.version(), (device.state / "journal.json").read_bytes(), slots(device)
+    stop, said = Event(), list[bool]()
+    with ThreadPoolExecutor() as pool:
+        watching = pool.submit(ask_until, stop, device.address(), said)
+        (view,) = device.commands.json("edgekit", "bench", bundle_of(device, "9"), *WORDS)
+        stop.set()
+        watching.result()
+    assert view["state"] == "done"
+    assert (
+        view["report"]["digest"]
+        == view["digest"]
+        == open_bundle(Path(bundle_of(device, "9"))).sha256
+    )
+    assert said
+    assert all(said)
+    wait_for("it is gone", lambda: not (device.state / "measuring").exists(), timeout_s=10)
+    assert before == (device.version(), (device.state / "journal.json").read_bytes(), slots(device))
+
+
+@pytest.mark.slow
+def test_an_unpublished_bundle_is_refused_before_any_device_is_asked(device, tmp_path):
+    random_bundle(tmp_path, 16, version="never", seed=3)
+    (file,) = tmp_path.glob("*.bundle")
+    with pytest.raises(EdgeKitError, match="no release has this bundle"):
+        device.commands.run("edgekit", "bench", str(file), *WORDS)
+
+
+@pytest.mark.slow
+def test_a_killed_agent_leaves_nothing_of_a_fetched_bundle(device):
+    device.publish("8", channels=16)
+    words = ["--device", "one", "--min-duration", "4s", "--wait", "90s"]
+    command = ["edgekit", "bench", bundle_of(device, "8"), *words]
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(device.commands.json, *command)
+        wait_for("it measures", lambda: measuring(device), timeout_s=30)
+        agent = device.agent.pid
+        assert agent
+        os.kill(agent, signal.SIGKILL)
+        wait_for("the agent is dead", lambda: device.agent.pid is None, timeout_s=10)
+        wait_for("the measuring ends", lambda: not measuring(device), timeout_s=10)
+        left = device.state / "measuring"
+        assert list(left.glob("*.bundle"))
+        (left / "mark").touch()
+        device.agent.start()
+        wait_for("it is swept", lambda: not (left / "mark").exists(), timeout_s=30)
+        (view,) = asked.result()
+    assert view["state"] == "done"
+    wait_for("it is gone", lambda: not left.exists(), timeout_s=10)
+    wait_for("it answers", lambda: answers(device.address()), timeout_s=30)
+    assert open_bundle(Path(bundle_of(device, "8"))).sha256 not in slots(device)
+
+
+def slots(device: OneDevice) -> list[str]:
+    """Names of the bundles that the device holds."""
+    return sorted(p.name for p in (device.state / "models").glob("*/*") if p.is_dir())
+
+
+def ask_until(stop: Event, netloc: str, said: list[bool]) -> None:
+    """Ask the serving model until told to stop."""
+    while not stop.wait(0.05):
+        said.append(answers(netloc))
 
 
 @pytest.mark.slow
