@@ -126,7 +126,7 @@ def test_a_broken_connection_is_taken_up_where_it_ended(tmp_path, bundle, server
         path = visits.bring(job_of(bundle, server, "/breaks"), way)
     half = bundle.stat().st_size // 2
     assert path.read_bytes() == bundle.read_bytes()
-    assert server.RequestHandlerClass.asked == ["", f"bytes={half}-"]  # type: ignore[attr-defined]
+    assert server.RequestHandlerClass.asked == ["", f"bytes={half}-"]
     visits.sweep()
     assert not (tmp_path / "measuring").exists()
 
@@ -146,10 +146,10 @@ def test_unsigned_is_not_even_downloaded(tmp_path, bundle, server):
     def refuse(request: Request) -> TargetInfo:
         raise UntrustedError(Reason.INVALID, f"{request.path} is not signed")
 
-    server.RequestHandlerClass.asked.clear()  # type: ignore[attr-defined]
+    server.RequestHandlerClass.asked.clear()
     visits = visits_to(tmp_path, bundle, server, trust=refuse)
     assert refusal(visits, job_of(bundle, server), server) == "untrusted"
-    assert server.RequestHandlerClass.asked == []  # type: ignore[attr-defined]
+    assert server.RequestHandlerClass.asked == []
 
 
 def test_a_disk_without_room_is_said(tmp_path, bundle, server):
