@@ -62,6 +62,7 @@ class Server:
         self._log = data / log
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
+        self.environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         self.init()
@@ -89,7 +90,9 @@ class Server:
         arguments += ["--poll-interval", str(poll_interval), "--tick", str(tick)]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _COMMAND, *arguments], stderr=log
+                [sys.executable, "-c", _COMMAND, *arguments],
+                stderr=log,
+                env={**os.environ, **self.environment},
             )
         until(self.answers, within_s=60)
 
