@@ -287,9 +287,13 @@ class SimulatedDevice:
         sent = {"Authorization": f"TargetToken {self.token}", **(headers or {})}
         return self.server.ask(method, where, body=data, headers=sent)
 
+    def poll_answer(self) -> Answer:
+        """Poll, and say what is running; the same again may be answered from memory."""
+        return self.ask("GET", headers={"EdgeKit-Running": running_header(self.running)})
+
     def poll(self) -> dict[str, str]:
         """Poll; returns the links."""
-        answer = self.ask("GET", headers={"EdgeKit-Running": running_header(self.running)})
+        answer = self.poll_answer()
         assert answer.status == 200, answer
         return {name: link["href"] for name, link in answer.json["_links"].items()}
 

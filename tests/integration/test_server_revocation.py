@@ -79,8 +79,8 @@ def test_a_devices_token_ends_in_every_process(pair: Pair) -> None:
     other.send([other.window("digits")])  # so is the check of the token of its telemetry
     with pair.one.client() as client:
         client.revoke("stolen", "stolen")
-    assert device.ask("GET").status == 401
-    refused(lambda: other.ask("GET").status)
+    assert device.poll_answer().status == 401
+    refused(lambda: other.poll_answer().status)
     refused(lambda: other.ask("POST", "/telemetry", body=b"{}").status)
 
 
@@ -90,7 +90,7 @@ def test_the_token_before_a_rotation_ends_in_every_process(pair: Pair) -> None:
     assert other.poll() == other.poll()
     device.token = device.ask("POST", "/token").json["token"]
     device.poll()  # the new one is in use
-    refused(lambda: other.ask("GET").status)
+    refused(lambda: other.poll_answer().status)
     other.token = device.token
     other.poll()
 
