@@ -8,7 +8,7 @@ import gc
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from edgekit import log
 from edgekit.durable import write_durably
-from edgekit.errors import ConflictError, PortInUseError, StorageError, UsageError
+from edgekit.errors import ConflictError, EdgeKitError, PortInUseError, StorageError, UsageError
 from fleet_server.api.app import make_app
 from fleet_server.api.board import Board
 from fleet_server.api.context import Context
@@ -240,11 +240,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def _flush(board: Board, services: Services) -> None:
-    """Every second: store who polled, and read what other processes changed."""
+    """Every second: read what other processes changed, and store who polled.
+
+    Each on its own: where nothing can be written, what was revoked elsewhere is still noticed.
+    """
     while True:
         await asyncio.sleep(_FLUSH_S)
-        try:
-            await asyncio.to_thread(services.fleet.seen, board.take_seen())
-            await asyncio.to_thread(board.refresh)
-        except StorageError as error:
-            logger.error("flush failed", extra={"fields": {"error": str(error)}})  # noqa: TRY400 (one clear line)
+        await _flush_one("changes", board.refresh)
+        await _flush_one("polls", lambda: services.fleet.seen(board.take_seen()))
+
+
+async def _flush_one(what: str, work: Callable[[], None]) -> None:
+    try:
+        await asyncio.to_thread(work)
+    except EdgeKitError as error:
+        fields = {"what": what, "error": str(error)}
+        logger.error("flush failed", extra={"fields": fields})  # noqa: TRY400 (one clear line)

@@ -62,6 +62,7 @@ class Server:
         self._log = data / log
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
+        self.environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         self.init()
@@ -89,7 +90,9 @@ class Server:
         arguments += ["--poll-interval", str(poll_interval), "--tick", str(tick)]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _COMMAND, *arguments], stderr=log
+                [sys.executable, "-c", _COMMAND, *arguments],
+                stderr=log,
+                env={**os.environ, **self.environment},
             )
         until(self.answers, within_s=60)
 
@@ -284,9 +287,13 @@ class SimulatedDevice:
         sent = {"Authorization": f"TargetToken {self.token}", **(headers or {})}
         return self.server.ask(method, where, body=data, headers=sent)
 
+    def poll_answer(self) -> Answer:
+        """Poll, and say what is running; the same again may be answered from memory."""
+        return self.ask("GET", headers={"EdgeKit-Running": running_header(self.running)})
+
     def poll(self) -> dict[str, str]:
         """Poll; returns the links."""
-        answer = self.ask("GET", headers={"EdgeKit-Running": running_header(self.running)})
+        answer = self.poll_answer()
         assert answer.status == 200, answer
         return {name: link["href"] for name, link in answer.json["_links"].items()}
 

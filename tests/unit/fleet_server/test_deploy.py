@@ -7,12 +7,16 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from fleet_server.api.metrics import Metrics
+from fleet_server.services.config import Settings
 
 DEPLOY = Path(__file__).resolve().parents[3] / "fleet_server" / "deploy"
 _NAME = re.compile(r"\bedgekit_[a-z_]+")
@@ -94,3 +98,76 @@ def test_the_container_runs_as_nobody_special_and_is_watched() -> None:
     assert words.index("USER") < words.index("ENTRYPOINT")
     assert "HEALTHCHECK" in words
     assert "--behind-proxy" in lines[-1]
+
+
+COMPOSITIONS = ("compose.yaml", "compose-machines.yaml")
+_PINNED = re.compile(r"[a-z0-9./-]+:\d+(\.\d+){1,2}(-[a-z0-9-]+)?(@sha256:[0-9a-f]{64})?")
+_SECRET = re.compile(r"(?i)(password|secret|token|access_key)[a-z_]*\s*[=:]\s*[\"']?[^\s/\"'{\[]+")
+_BY_FILE = re.compile(r"(?i)(_FILE|online_secret_file)\b")
+
+
+def composition(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / name).read_text())
+    return found
+
+
+def images() -> list[str]:
+    lines = (DEPLOY / "Containerfile").read_text().splitlines()
+    bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
+    services = [s for name in COMPOSITIONS for s in composition(name)["services"].values()]
+    return bases + [service["image"] for service in services if "image" in service]
+
+
+@pytest.mark.parametrize("image", images())
+def test_every_image_is_of_one_version(image: str) -> None:
+    assert _PINNED.fullmatch(image), "a tag that moves builds something else tomorrow"
+
+
+@pytest.mark.parametrize("name", [*COMPOSITIONS, "Containerfile"])
+def test_no_deployment_file_holds_a_secret(name: str) -> None:
+    lines = (DEPLOY / name).read_text().splitlines()
+    assert [x for x in lines if _SECRET.search(x) and not _BY_FILE.search(x)] == []
+
+
+def test_the_look_for_secrets_finds_one() -> None:
+    assert _SECRET.search("POSTGRES_PASSWORD: hunter2")
+    assert _SECRET.search("ENV AWS_SECRET_ACCESS_KEY=abc")
+
+
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_every_secret_is_a_file_that_somebody_uses(name: str) -> None:
+    composed = composition(name)
+    used = {s for service in composed["services"].values() for s in service.get("secrets", ())}
+    assert used == set(composed["secrets"])
+    assert all(set(secret) == {"file"} for secret in composed["secrets"].values())
+
+
+def test_the_container_is_not_root_and_owns_its_folder() -> None:
+    lines = (DEPLOY / "Containerfile").read_text().splitlines()
+    users = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert users
+    assert users[-1] not in {"root", "0"}
+    owned = next(n for n, line in enumerate(lines) if "install -d -o edgekit" in line)
+    assert "/var/lib/edgekit" in lines[owned]
+    assert owned < lines.index("USER edgekit") < lines.index('VOLUME ["/var/lib/edgekit"]')
+
+
+def test_keys_and_databases_stay_out_of_the_image() -> None:
+    ignored = (DEPLOY / "Containerfile.dockerignore").read_text().splitlines()
+    assert {".git", "**/*.pem", "**/*.secret", "**/*.token", "**/server.toml"} <= set(ignored)
+
+
+def test_several_machines_share_only_what_stands_elsewhere() -> None:
+    composed, text = composition("compose-machines.yaml"), DEPLOY / "compose-machines.yaml"
+    (server,) = composed["services"].values()
+    build = server["build"]
+    assert (DEPLOY / build["context"] / build["dockerfile"]).is_file()
+    assert server["cap_drop"] == ["ALL"]
+    assert all(port.startswith("127.0.0.1:") for port in server["ports"])
+    said = re.findall(r"^#   (\w+ = .+)$", text.read_text(), re.MULTILINE)
+    settings = tomllib.loads("\n".join(said))
+    assert set(settings) <= {field.name for field in fields(Settings)}
+    assert settings["database"].startswith("postgresql+psycopg://")
+    assert settings["blobs"].startswith("s3://")
+    assert settings["online_secret_file"] == "/run/secrets/online_secret"
+    assert "online_secret" in server["secrets"]
