@@ -29,6 +29,7 @@ from fleet_server.services.errors import (
     BusyError,
     ChangedError,
     GoneError,
+    GuessingError,
     NotFoundError,
     SlowError,
     TooLargeError,
@@ -89,6 +90,8 @@ def answer_error(request: Request, error: EdgeKitError) -> Response:
     if status >= 500:
         logger.error("request failed", extra={"fields": {"error": str(error)}})
     answer = _answer(request, status, str(error), error.exit_code)
+    if isinstance(error, GuessingError):
+        answer.headers["Retry-After"] = str(error.wait_s)
     if isinstance(error, ChangedError):
         answer.headers["ETag"] = f'"{error.tag}"'
     return answer

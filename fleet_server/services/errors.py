@@ -41,6 +41,18 @@ class TooManyError(RefusedError):
     """A caller asks or says too much; it shall come again later, or less often."""
 
 
+class GuessingError(TooManyError):
+    """Too many wrong passwords came before this one; it is not looked at.
+
+    Attributes:
+        wait_s: Whole seconds until the next one is.
+    """
+
+    def __init__(self, what: str, *, wait_s: int) -> None:
+        super().__init__(what)
+        self.wait_s = wait_s
+
+
 class ChangedError(ConflictError):
     """Somebody else changed the thing since the caller read it.
 
