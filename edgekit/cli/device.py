@@ -161,9 +161,10 @@ def label(
     """Set or remove labels of a device; others stay."""
     changes = pairs(labels)
     with connect(server, token_file) as client:
-        merged = {**client.device(device).labels, **changes}
+        read, tag = client.tagged_device(device)
+        merged = {**read.labels, **changes}
         kept = {key: value for key, value in merged.items() if value}
-        client.set_labels(device, kept)
+        client.set_labels(device, kept, if_match=tag)
     say(f"{device}: {joined(kept) or 'no labels'}")
 
 

@@ -65,6 +65,7 @@ class Connection:
         *,
         body: object = None,
         query: Mapping[str, str | int] | None = None,
+        if_match: str = "",
     ) -> T:
         """Send a request and read the answer as `kind`.
 
@@ -74,9 +75,21 @@ class Connection:
         """
         encoded = None if body is None else codec.encode(body)
         status, data = self._exchange(
-            method, path, encoded, query=query, content_type="application/json"
+            method,
+            path,
+            encoded,
+            query=query,
+            content_type="application/json",
+            if_match=if_match,
         )
         return self._read_as(kind, path, status, data)
+
+    def read(
+        self, kind: type[T], path: str, *, query: Mapping[str, str | int] | None = None
+    ) -> tuple[T, Mapping[str, str]]:
+        """Return what GET finds, and the headers beside it. Raises as `ask` does."""
+        answer, data = self._request("GET", path, None, query=query)
+        return self._read_as(kind, path, answer.status, data), answer.headers
 
     def has(self, path: str) -> bool:
         """Say whether HEAD finds something. Raises as `ask` does, but for 404."""
@@ -124,16 +137,29 @@ class Connection:
         method: str,
         path: str,
         body: Any,  # noqa: ANN401 (bytes or an open file)
+        **how: Any,  # noqa: ANN401 (as `_request` takes it)
+    ) -> tuple[int, bytes]:
+        answer, data = self._request(method, path, body, **how)
+        return answer.status, data
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Any,  # noqa: ANN401 (bytes or an open file)
         *,
         query: Mapping[str, str | int] | None = None,
         content_type: str = "",
         length: int | None = None,
-    ) -> tuple[int, bytes]:
+        if_match: str = "",
+    ) -> tuple[urllib3.BaseHTTPResponse, bytes]:
         headers = dict(self._headers)
         if body is not None:
             headers["Content-Type"] = content_type
         if length is not None:
             headers["Content-Length"] = str(length)
+        if if_match:
+            headers["If-Match"] = if_match
         read_s = READ_TIMEOUT_S if length is None else UPLOAD_TIMEOUT_S
         address = f"{self.server_url}{path}" + (f"?{urlencode(query)}" if query else "")
         try:
@@ -147,7 +173,7 @@ class Connection:
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_s),
                 preload_content=False,
             )
-            return answer.status, _read(answer, self.server_url)
+            return answer, _read(answer, self.server_url)
         except urllib3.exceptions.HTTPError as error:
             raise NetworkError(
                 _clause(error), where=self.server_url, todo="is the server running?"

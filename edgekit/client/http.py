@@ -11,10 +11,10 @@ refusal stands for: RefusedError, ConflictError, TrustError, UsageError, FormatE
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from edgekit.client.connection import Connection
@@ -51,8 +51,11 @@ from edgekit.client.wire import (
 from edgekit.client.wire_benchmarks import BenchmarkView, FieldAlarmView, NewBenchmark
 from edgekit.errors import StorageError, UsageError
 
+T = TypeVar("T")
+
 API = "/api/v1"
 PAGE_DEVICES = 500
+PAGE_ENTRIES = 200
 PAGE_LINES = 1000
 SERVER_VARIABLE = "EDGEKIT_SERVER"
 TOKEN_VARIABLE = "EDGEKIT_TOKEN"  # noqa: S105 (the name of a variable)
@@ -157,6 +160,11 @@ class FleetClient(DeviceCalls, ExperimentCalls, FieldCalls, KeepingCalls):
         """Return one device."""
         return self._connection.ask(DeviceView, "GET", _device(device))
 
+    def tagged_device(self, device: str) -> tuple[DeviceView, str]:
+        """Return one device and its entity tag, for a change that depends on what was read."""
+        view, headers = self._connection.read(DeviceView, _device(device))
+        return view, headers.get("ETag", "")
+
     def history(self, device: str) -> list[HistoryEntry]:
         """Return every deployment of a device, oldest first."""
         return self._connection.ask(list[HistoryEntry], "GET", f"{_device(device)}/history")
@@ -165,11 +173,18 @@ class FleetClient(DeviceCalls, ExperimentCalls, FieldCalls, KeepingCalls):
         """Return what arrived from a device, per model, digest and spool."""
         return self._connection.ask(list[TelemetryTotals], "GET", f"{_device(device)}/telemetry")
 
-    def set_labels(self, device: str, labels: Mapping[str, str]) -> DeviceView:
-        """Replace the labels of a device."""
-        return self._connection.ask(
-            DeviceView, "PUT", f"{_device(device)}/labels", body=dict(labels)
-        )
+    def set_labels(
+        self, device: str, labels: Mapping[str, str], *, if_match: str = ""
+    ) -> DeviceView:
+        """Replace the labels of a device.
+
+        Args:
+            device: Its id.
+            labels: All that it shall have.
+            if_match: Tag of the device as it was read; ConflictError if somebody was faster.
+        """
+        path = f"{_device(device)}/labels"
+        return self._connection.ask(DeviceView, "PUT", path, body=dict(labels), if_match=if_match)
 
     def retry(self, device: str) -> list[HistoryEntry]:
         """Offer a device again what it refused or what failed there; returns its history."""
@@ -219,7 +234,7 @@ class FleetClient(DeviceCalls, ExperimentCalls, FieldCalls, KeepingCalls):
 
     def releases(self) -> list[ReleaseView]:
         """Return every release."""
-        return self._connection.ask(list[ReleaseView], "GET", f"{API}/releases")
+        return list(self._paged(ReleaseView, f"{API}/releases", lambda r: f"{r.model}/{r.version}"))
 
     def release(self, model: str, version: str) -> ReleaseView:
         """Return one release."""
@@ -235,6 +250,16 @@ class FleetClient(DeviceCalls, ExperimentCalls, FieldCalls, KeepingCalls):
         path = f"{_release(model, version)}/revoke"
         return self._connection.ask(ReleaseView, "POST", path, body=body)
 
+    def _paged(self, kind: type[T], path: str, cursor: Callable[[T], str]) -> Iterator[T]:
+        """Yield a list page by page, as long as the server names a next one."""
+        query: dict[str, str | int] = {"limit": PAGE_ENTRIES}
+        while True:
+            page, headers = self._connection.read(list[kind], path, query=query)  # type: ignore[valid-type]
+            yield from page
+            if 'rel="next"' not in headers.get("Link", "") or not page:
+                return
+            query["after"] = cursor(page[-1])
+
     # Rollouts
 
     def create_rollout(self, rollout: NewRollout) -> RolloutView:
@@ -247,7 +272,7 @@ class FleetClient(DeviceCalls, ExperimentCalls, FieldCalls, KeepingCalls):
 
     def rollouts(self) -> list[RolloutView]:
         """Return every rollout."""
-        return self._connection.ask(list[RolloutView], "GET", f"{API}/rollouts")
+        return list(self._paged(RolloutView, f"{API}/rollouts", lambda r: r.id))
 
     def rollout(self, rollout: str) -> RolloutView:
         """Return one rollout with everything that happened in it."""

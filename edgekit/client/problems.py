@@ -32,6 +32,7 @@ _BY_STATUS = {
     403: "the token does not allow this",
     404: "there is no such thing",
     409: "somebody else was first",
+    412: "was changed since it was read",
     413: "too large",
     422: "the server cannot use this request",
     503: "busy or shutting down",
@@ -56,7 +57,7 @@ def error_of(status: int, body: bytes, *, where: str) -> EdgeKitError:
 
 
 def _kind(status: int, code: int | None) -> type[EdgeKitError]:
-    if status == 409:
+    if status in {409, 412}:
         return ConflictError
     if code in _BY_CODE:
         return _BY_CODE[code]

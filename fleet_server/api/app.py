@@ -91,9 +91,9 @@ def _routers(context: Context) -> tuple[APIRouter, ...]:
 def _around(app: FastAPI, context: Context) -> ASGIApp:
     """Put the layers around the routes: the poll outermost, the audit log next to them."""
     audited = AuditApp(app, context.services.accounts, clock=context.clock)
-    repeats = RepeatApp(audited, context.services, clock=context.clock)
+    repeats = RepeatApp(ValidatorApp(audited), context.services, clock=context.clock)
     shield = Shield(
-        ValidatorApp(repeats),
+        repeats,
         metrics=context.metrics,
         limits=Limits(),
         behind_proxy=context.settings.behind_proxy,

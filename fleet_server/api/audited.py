@@ -19,6 +19,7 @@ from fleet_server.services.people import AuditRecord, Caller
 
 _LINE = "audit_line"
 _MAX_ACTION = 1024
+_MAX_NAME = 128
 
 
 def record_request(
@@ -34,6 +35,22 @@ def record_request(
         token=caller.token,
         address=request.client.host if request.client else "",
         action=_printable(f"{request.method} {request.url.path}")[:_MAX_ACTION],
+    )
+    accounts.record(line)
+    setattr(request.state, _LINE, line)
+
+
+def record_login(
+    accounts: AccountService, request: Request, name: str, *, address: str, at: datetime
+) -> None:
+    """Write down that somebody gives a name and a password; never the password."""
+    line = AuditRecord(
+        at=at,
+        request=getattr(request.state, "request_id", ""),
+        account=_printable(name)[:_MAX_NAME],
+        token="",
+        address=address,
+        action=f"{request.method} {request.url.path}",
     )
     accounts.record(line)
     setattr(request.state, _LINE, line)

@@ -89,6 +89,10 @@ class Context:
         request.state.account = caller.account
         return caller.account
 
+    def caller_address(self, request: Request) -> str:
+        """Return where a request comes from, as far as it can be believed."""
+        return self.proxy.caller(request.headers.raw, _peer(request))
+
     def base(self, request: Request) -> str:
         """Return the address by which the caller reaches this server, without a final slash."""
         return self.proxy.base_url(request.headers.raw, request.url.scheme, _peer(request))

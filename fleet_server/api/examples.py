@@ -1,10 +1,12 @@
-"""Examples of what the management API takes, by the name of the body, for its OpenAPI."""
+"""What the management API's OpenAPI says beside the routes: examples by body, and If-Match."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from fastapi import FastAPI
+
+from fleet_server.api.validators import hears_if_match
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "AccountChange": {"role": "operator", "disabled": False},
@@ -45,6 +47,26 @@ def add_examples(app: FastAPI) -> None:
         for name, schema in document["components"]["schemas"].items():
             if name in EXAMPLES:
                 schema["examples"] = [EXAMPLES[name]]
+        _add_if_match(document["paths"])
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's own manual does
+
+
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "Tag of the device, release or rollout as it was read; 412 if it changed since.",
+    "schema": {"type": "string"},
+}
+_CHANGED = {"description": "Changed since it was read; ETag has its present state."}
+
+
+def _add_if_match(paths: dict[str, Any]) -> None:
+    """Name the header where it is heard. FastAPI keeps the document: once is enough."""
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            if hears_if_match(method.upper(), path) and "412" not in operation["responses"]:
+                operation["responses"]["412"] = _CHANGED
+                operation.setdefault("parameters", []).append(_IF_MATCH)

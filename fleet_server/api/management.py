@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from edgekit.client.wire import (
     DeviceView,
@@ -17,12 +17,12 @@ from edgekit.client.wire import (
     TrustView,
 )
 from fleet_server.api.context import Context
+from fleet_server.api.pages import MAX_PAGE, link_next
 from fleet_server.domain.selector import parse_selector
 from fleet_server.services.errors import NotFoundError
 from fleet_server.services.views import totals_view
 
 PREFIX = "/api/v1"
-MAX_PAGE = 1000
 
 
 def make_trust_router(context: Context) -> APIRouter:
@@ -75,10 +75,16 @@ def make_device_router(context: Context) -> APIRouter:
 
     @router.get("/devices")
     def get_devices(
-        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100, after: str = "", selector: str = ""
+        response: Response,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+        after: str = "",
+        selector: str = "",
     ) -> list[DeviceView]:
         """Return devices by name, beginning behind `after`."""
-        return fleet.page(selector=parse_selector(selector), after=after, limit=limit)
+        page = fleet.page(selector=parse_selector(selector), after=after, limit=limit)
+        if len(page) == limit:
+            link_next(response, limit=limit, after=page[-1].id, selector=selector)
+        return page
 
     @router.get("/devices/{device_id}")
     def get_device(device_id: str) -> DeviceView:

@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 
 from edgekit.client.people import (
     AccountChange,
@@ -19,6 +19,7 @@ from edgekit.client.people import (
     TokenView,
 )
 from edgekit.errors import UsageError
+from fleet_server.api.audited import record_login
 from fleet_server.api.context import Context, run_in_threadpool
 from fleet_server.domain.access import Role
 from fleet_server.services.people import AccountRecord, AuditRecord, TokenRecord
@@ -86,17 +87,21 @@ def make_people_router(context: Context) -> APIRouter:
 def make_session_router(context: Context) -> APIRouter:
     """Return the one route that takes a password."""
     router = APIRouter(prefix=PREFIX)
+    accounts = context.services.accounts
     few = asyncio.Semaphore(_LOGINS_AT_ONCE)
 
     @router.post("/session")
-    async def post_session(body: Login) -> MadeToken:
-        """Give a token of half a day to somebody with a password."""
+    async def post_session(request: Request, body: Login) -> MadeToken:
+        """Give a token of half a day to somebody with a password; 429 after wrong ones."""
+        address, now = context.caller_address(request), context.clock()
+
+        def log_in() -> tuple[str, TokenRecord]:
+            accounts.refuse_guessing(body.name, address=address, now=now)
+            record_login(accounts, request, body.name, address=address, at=now)
+            return accounts.log_in(body.name, body.password, address=address, now=now)
+
         async with few:
-            token, record = await run_in_threadpool(
-                lambda: context.services.accounts.log_in(
-                    body.name, body.password, now=context.clock()
-                )
-            )
+            token, record = await run_in_threadpool(log_in)
         return MadeToken(token=token, view=_token(record))
 
     return router

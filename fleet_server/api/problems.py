@@ -27,7 +27,9 @@ from edgekit.errors import (
 from edgekit.protocol import TENANT
 from fleet_server.services.errors import (
     BusyError,
+    ChangedError,
     GoneError,
+    GuessingError,
     NotFoundError,
     SlowError,
     TooLargeError,
@@ -49,6 +51,7 @@ STATUS: dict[type[EdgeKitError], int] = {
     BusyError: 429,
     TooManyError: 429,
     RefusedError: 403,
+    ChangedError: 412,
     ConflictError: 409,
     FormatError: 422,
     TrustError: 422,
@@ -86,7 +89,12 @@ def answer_error(request: Request, error: EdgeKitError) -> Response:
     status = status_of(error)
     if status >= 500:
         logger.error("request failed", extra={"fields": {"error": str(error)}})
-    return _answer(request, status, str(error), error.exit_code)
+    answer = _answer(request, status, str(error), error.exit_code)
+    if isinstance(error, GuessingError):
+        answer.headers["Retry-After"] = str(error.wait_s)
+    if isinstance(error, ChangedError):
+        answer.headers["ETag"] = f'"{error.tag}"'
+    return answer
 
 
 def _invalid(request: Request, error: Exception) -> Response:

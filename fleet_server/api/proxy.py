@@ -18,6 +18,7 @@ from fleet_server.services.config import Settings
 
 Headers = Iterable[tuple[bytes, bytes]]
 _AUTHORITY = b"x-authority"
+_MAX_ADDRESS = 45
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,13 @@ class ProxyRule:
             sent = found.get(b"x-forwarded-prefix")
             prefix = prefix if sent is None else _first(sent).decode("latin-1").rstrip("/")
         return f"{scheme}://{host.decode('latin-1')}{prefix}"
+
+    def caller(self, headers: Headers, peer: str) -> str:
+        """Return the address of the caller: the last one that no trusted proxy has itself."""
+        named = [v for n, v in headers if n == b"x-forwarded-for"] if self.trusts(peer) else []
+        hops = [hop.strip().decode("latin-1") for hop in b",".join(named).split(b",")]
+        outside = [hop for hop in hops if hop and not self.trusts(hop)]
+        return outside[-1][:_MAX_ADDRESS] if outside else peer
 
     def vouches(self, headers: Headers, peer: str, device_id: str) -> bool:
         """Say whether a proxy has identified the caller as this device."""

@@ -12,6 +12,7 @@ from edgekit.client.wire_garbage import GarbageView
 from edgekit.errors import ConflictError, StorageError
 from fleet_server.api.context import Context, run_in_threadpool
 from fleet_server.api.management import PREFIX
+from fleet_server.api.pages import After, Limit, link_next
 from fleet_server.services.errors import TooLargeError
 from fleet_server.services.views import release_view
 
@@ -31,9 +32,15 @@ def make_release_router(context: Context) -> APIRouter:
         return release_view(release)
 
     @router.get("")
-    def get_releases() -> list[ReleaseView]:
-        """Return every release, oldest first."""
-        return [release_view(release) for release in publish.all()]
+    def get_releases(
+        response: Response, limit: Limit = None, after: After = ""
+    ) -> list[ReleaseView]:
+        """Return releases, oldest first, beginning behind `after` (MODEL/VERSION)."""
+        found = publish.page(after=after, limit=limit)
+        if limit is not None and len(found) == limit:
+            last = found[-1]
+            link_next(response, limit=limit, after=f"{last.model}/{last.version}")
+        return [release_view(release) for release in found]
 
     @router.get("/{model}/{version}")
     def get_release(model: str, version: str) -> ReleaseView:

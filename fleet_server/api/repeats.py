@@ -113,7 +113,7 @@ class RepeatApp:
         if path.startswith(_SECRETS) and status < 400:
             status, body = 409, _done()
         with self._services.database.write() as tables:
-            if status >= 500 or status in {401, 403, 429}:
+            if status >= 500 or status in {401, 403, 412, 429}:
                 tables.kept_answers.drop(asked.key_sha256)
             else:
                 text = body.decode("utf-8", "replace")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 
 from edgekit.client.wire import DeploymentView, NewRollout, PlanRow, RolloutView
 from fleet_server.api.context import Context
 from fleet_server.api.management import PREFIX
+from fleet_server.api.pages import After, Limit, link_next
+from fleet_server.services.ports import Database
 from fleet_server.services.rollout_schema import rollout_schema
 from fleet_server.services.views import deployment_view, rollout_view
 
@@ -42,13 +44,11 @@ def make_router(context: Context) -> APIRouter:
         return rollout_schema()
 
     @router.get("")
-    def get_rollouts() -> list[RolloutView]:
-        """Return every rollout, oldest first, without what happened."""
-        with database.read() as tables:
-            return [
-                rollout_view(record, tables.deployments.counts(record.rollout.id), ())
-                for record in tables.rollouts.all()
-            ]
+    def get_rollouts(
+        response: Response, limit: Limit = None, after: After = ""
+    ) -> list[RolloutView]:
+        """Return rollouts, oldest first, without what happened, behind `after` (an id)."""
+        return _page(database, response, limit=limit, after=after)
 
     @router.get("/{rollout_id}")
     def get_rollout(rollout_id: str) -> RolloutView:
@@ -70,3 +70,14 @@ def make_router(context: Context) -> APIRouter:
         return view(rollout_id)
 
     return router
+
+
+def _page(
+    database: Database, response: Response, *, limit: int | None, after: str
+) -> list[RolloutView]:
+    with database.read() as tables:
+        found = tables.rollouts.page(after=after, limit=limit)
+        page = [rollout_view(r, tables.deployments.counts(r.rollout.id), ()) for r in found]
+    if limit is not None and len(page) == limit:
+        link_next(response, limit=limit, after=page[-1].id)
+    return page

@@ -1,38 +1,57 @@
-"""ETags of the management API: a GET whose answer has not changed is answered with 304."""
+"""ETags of the management API: 304 for what has not changed, 412 for a change that came too late.
+
+A tag of a device, release or rollout is "<state>-<content>": If-None-Match looks at the whole of
+it, If-Match only at the state (`fleet_server.services.precondition`).
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fleet_server.services.precondition import COUNTS, Precondition, expecting, state_tag
+
 _PREFIX = "/api/v1/"
 _DROPPED = {b"content-length", b"content-type"}
+_THING = re.compile(
+    r"/api/v1/(?:(devices|rollouts)/(?!plan$|schema$)([^/]+)|(releases)/([^/]+)/([^/]+))"
+)
+_WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 
 
 class ValidatorApp:
-    """Adds an ETag to JSON answers, and sends none that the caller has."""
+    """Adds an ETag to JSON answers, sends none that the caller has, and hears If-Match."""
 
     def __init__(self, inner: ASGIApp) -> None:
         self._inner = inner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        is_read = scope["type"] == "http" and scope["method"] == "GET"
-        if not is_read or not scope["path"].startswith(_PREFIX):
+        if scope["type"] != "http" or not scope["path"].startswith(_PREFIX):
             await self._inner(scope, receive, send)
-            return
-        known = Headers(scope=scope).get("if-none-match", "")
-        await self._inner(scope, receive, _Tagging(send, known))
+        elif scope["method"] == "GET":
+            known = Headers(scope=scope).get("if-none-match", "")
+            found = _THING.fullmatch(scope["path"])
+            kind = _named(found)[0] if found else ""
+            await self._inner(scope, receive, _Tagging(send, known, kind))
+        elif scope["method"] in _WRITES and (wanted := _precondition(scope)) is not None:
+            with expecting(wanted):
+                await self._inner(scope, receive, send)
+        else:
+            await self._inner(scope, receive, send)
 
 
 class _Tagging:
     """Holds an answer back until its tag is known."""
 
-    def __init__(self, send: Send, known: str) -> None:
+    def __init__(self, send: Send, known: str, kind: str) -> None:
         self._send = send
         self._known = {tag.strip().removeprefix("W/") for tag in known.split(",")}
+        self._kind = kind
         self._start: Message | None = None
         self._parts: list[bytes] = []
 
@@ -51,10 +70,40 @@ class _Tagging:
 
     async def _finish(self, body: bytes) -> None:
         assert self._start is not None  # noqa: S101 (the body follows the start)
-        tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        tag = f'"{_tag(self._kind, body)}"'
         start = {**self._start, "headers": [*self._start["headers"], (b"etag", tag.encode())]}
         if tag in self._known:
             kept = [pair for pair in start["headers"] if pair[0].lower() not in _DROPPED]
             start, body = {**start, "status": 304, "headers": kept}, b""
         await self._send(start)
         await self._send({"type": "http.response.body", "body": body})
+
+
+def hears_if_match(method: str, path: str) -> bool:
+    """Say whether a request changes a thing that has a state."""
+    return method in _WRITES and _THING.match(path) is not None
+
+
+def _tag(kind: str, body: bytes) -> str:
+    content = hashlib.sha256(body).hexdigest()[:32]
+    if kind not in COUNTS:
+        return content
+    view = json.loads(body)
+    return f"{state_tag(kind, view)}-{content}" if isinstance(view, dict) else content
+
+
+def _precondition(scope: Scope) -> Precondition | None:
+    """Return what a write expects of the thing that it changes; None when it does not say."""
+    given = Headers(scope=scope).getlist("if-match")
+    found = _THING.match(scope["path"])
+    if not given or found is None:
+        return None
+    kind, names = _named(found)
+    tags = {tag.strip() for line in given for tag in line.split(",")}
+    strong = {tag.strip('"') for tag in tags if not tag.startswith("W/")}
+    return Precondition(kind=kind, names=names, tags=frozenset(strong))
+
+
+def _named(found: re.Match[str]) -> tuple[str, tuple[str, ...]]:
+    kind, name, release, model, version = found.groups()
+    return (kind, (name,)) if kind else (release, (model, version))

@@ -5,17 +5,20 @@ Only passwords are stretched (Argon2id): a token of 256 random bits needs no mor
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import ceil
 
 from edgekit.errors import ConflictError, RefusedError, UsageError
 from fleet_server.domain.access import Role, narrows
 from fleet_server.services.access import digest_of, new_token
-from fleet_server.services.errors import NotFoundError, UnknownCallerError
+from fleet_server.services.errors import GuessingError, NotFoundError, UnknownCallerError
+from fleet_server.services.guesses import Guesses
 from fleet_server.services.passwords import hash_password, verify_password
 from fleet_server.services.people import AccountRecord, AuditRecord, Caller, TokenRecord
 from fleet_server.services.ports import Database, Tables
@@ -34,6 +37,7 @@ class AccountService:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._guesses = Guesses()
 
     def authenticate(self, token: str, *, now: datetime) -> Caller:
         """Return who a token belongs to.
@@ -161,17 +165,39 @@ class AccountService:
         with self._database.read() as tables:
             return tables.accounts.tokens()
 
-    def log_in(self, name: str, password: str, *, now: datetime) -> tuple[str, TokenRecord]:
+    def refuse_guessing(self, name: str, *, address: str, now: datetime) -> None:
+        """Do nothing if a password would be looked at now.
+
+        Raises:
+            GuessingError: Too many wrong ones came before, of the name or from the address.
+        """
+        wait_s = self._guesses.wait_s(_key(name), address, now=now)
+        if wait_s > 0:
+            raise GuessingError("too many wrong passwords came before", wait_s=ceil(wait_s))
+
+    def log_in(
+        self, name: str, password: str, *, address: str = "", now: datetime
+    ) -> tuple[str, TokenRecord]:
         """Make a token of half a day for somebody with a password.
+
+        Args:
+            name: Of the account.
+            password: As typed.
+            address: Where it came from.
+            now: Current time, UTC.
 
         Raises:
             UnknownCallerError: Name or password are wrong; the two look and take the same.
+            GuessingError: Too many wrong ones came before, of the name or from the address.
         """
+        self.refuse_guessing(name, address=address, now=now)
         with self._database.read() as tables:
             account = tables.accounts.get(name)
         matches = verify_password(account.password if account else "", password)
         if account is None or account.disabled or not matches:
+            self._guesses.was_wrong(_key(name), address, now=now)
             raise UnknownCallerError("the name or the password is wrong")
+        self._guesses.was_right(_key(name), address)
         return self.new_token(name, account.role, life=SESSION_LIFE, note="session", now=now)
 
     def record(self, line: AuditRecord) -> None:
@@ -183,6 +209,11 @@ class AccountService:
         """Return lines of the audit log behind a number."""
         with self._database.read() as tables:
             return tables.audit.page(after=after, limit=limit)
+
+
+def _key(name: str) -> str:
+    """Return a key of one size for any text that is given as a name."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _is_alive(token: TokenRecord, account: AccountRecord, now: datetime) -> bool:

@@ -24,6 +24,7 @@ from fleet_server.services.freeze import FreezeService
 from fleet_server.services.garbage import GarbageService
 from fleet_server.services.inspection import InspectionService
 from fleet_server.services.ports import Database
+from fleet_server.services.precondition import ConditionalDatabase
 from fleet_server.services.publish import PublishService
 from fleet_server.services.rollouts import RolloutService
 from fleet_server.services.roster import EvidenceTimes
@@ -72,6 +73,7 @@ def make_services(
     poster: Poster,
 ) -> Services:
     """Put the use cases together; reads and writes nothing."""
+    database = ConditionalDatabase(database)
     plans = PlanCache()
     times = EvidenceTimes(
         baseline_s=settings.baseline_s,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.errors import RefusedError, StorageError
+from edgekit.errors import ConflictError, RefusedError, StorageError
 
 
 class UnknownCallerError(RefusedError):
@@ -39,3 +39,27 @@ class SlowError(RefusedError):
 
 class TooManyError(RefusedError):
     """A caller asks or says too much; it shall come again later, or less often."""
+
+
+class GuessingError(TooManyError):
+    """Too many wrong passwords came before this one; it is not looked at.
+
+    Attributes:
+        wait_s: Whole seconds until the next one is.
+    """
+
+    def __init__(self, what: str, *, wait_s: int) -> None:
+        super().__init__(what)
+        self.wait_s = wait_s
+
+
+class ChangedError(ConflictError):
+    """Somebody else changed the thing since the caller read it.
+
+    Attributes:
+        tag: State of the thing now, as an entity tag without quotes.
+    """
+
+    def __init__(self, what: str, *, where: str = "", todo: str = "", tag: str = "") -> None:
+        super().__init__(what, where=where, todo=todo)
+        self.tag = tag

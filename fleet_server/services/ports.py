@@ -106,6 +106,10 @@ class Releases(Protocol):
         """Return every release, oldest first."""
         ...
 
+    def page(self, *, after: tuple[str, str] | None, limit: int | None) -> Sequence[ReleaseRecord]:
+        """Return releases behind a model's version, oldest first."""
+        ...
+
 
 class Rollouts(Protocol):
     """Rollouts and what happened to them."""
@@ -120,6 +124,10 @@ class Rollouts(Protocol):
 
     def all(self) -> Sequence[RolloutRecord]:
         """Return every rollout, oldest first."""
+        ...
+
+    def page(self, *, after: str, limit: int | None) -> Sequence[RolloutRecord]:
+        """Return rollouts behind one's id, oldest first; none if it is unknown."""
         ...
 
     def open_ids(self) -> Sequence[str]:

@@ -93,6 +93,19 @@ class PublishService:
             raise NotFoundError("there is no such release", where=f"{model} {version}")
         return release
 
+    def page(self, *, after: str, limit: int | None) -> list[ReleaseRecord]:
+        """Return releases in the order of publishing, behind MODEL/VERSION or from the first.
+
+        Raises:
+            NotFoundError: There is no such release.
+        """
+        model, _, version = after.partition("/")
+        if after:
+            self.get(model, version)
+        with self._database.read() as tables:
+            behind = (model, version) if after else None
+            return list(tables.releases.page(after=behind, limit=limit))
+
     def all(self) -> list[ReleaseRecord]:
         """Return every release, oldest first."""
         with self._database.read() as tables:

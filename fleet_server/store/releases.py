@@ -68,14 +68,27 @@ class SqlReleases:
 
     def all(self) -> Sequence[ReleaseRecord]:
         """Return every release, oldest first."""
-        query = select(schema.releases).order_by(schema.releases.c.id)
-        return self._with_variants(self._connection.execute(query).all())
+        return self.page(after=None, limit=None)
 
-    def _with_variants(self, rows: Sequence[Row[Any]]) -> list[ReleaseRecord]:
+    def page(self, *, after: tuple[str, str] | None, limit: int | None) -> Sequence[ReleaseRecord]:
+        """Return releases behind a model's version, oldest first."""
+        table = schema.releases
+        query = select(table).order_by(table.c.id).limit(limit)
+        if after is not None:
+            known = table.alias()
+            behind = select(known.c.id).where(
+                known.c.model == after[0], known.c.version == after[1]
+            )
+            query = query.where(table.c.id > behind.scalar_subquery())
+        return self._with_variants(self._connection.execute(query).all(), all_of_them=limit is None)
+
+    def _with_variants(
+        self, rows: Sequence[Row[Any]], *, all_of_them: bool = False
+    ) -> list[ReleaseRecord]:
         table = schema.variants
         query = select(table).order_by(table.c.release, table.c.variant)
-        if len(rows) == 1:
-            query = query.where(table.c.release == rows[0].id)
+        if not all_of_them:
+            query = query.where(table.c.release.in_([row.id for row in rows]))
         variants: dict[int, list[VariantRecord]] = defaultdict(list)
         for row in self._connection.execute(query).mappings() if rows else ():
             named = {name: row[name] for name in _VARIANT_FIELDS}

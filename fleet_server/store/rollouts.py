@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, and_, insert, or_, select
 
 from fleet_server.services.records import HappeningRecord, RolloutRecord
 from fleet_server.store import schema
@@ -43,8 +43,17 @@ class SqlRollouts:
 
     def all(self) -> Sequence[RolloutRecord]:
         """Return every rollout, oldest first."""
+        return self.page(after="", limit=None)
+
+    def page(self, *, after: str, limit: int | None) -> Sequence[RolloutRecord]:
+        """Return rollouts behind one's id, oldest first; none if it is unknown."""
         table = schema.rollouts
-        query = select(table).order_by(table.c.created_at, table.c.id)
+        query = select(table).order_by(table.c.created_at, table.c.id).limit(limit)
+        if after:
+            known = table.alias()
+            begun = select(known.c.created_at).where(known.c.id == after).scalar_subquery()
+            later, same = table.c.created_at > begun, table.c.created_at == begun
+            query = query.where(or_(later, and_(same, table.c.id > after)))
         return [_rollout(row) for row in self._connection.execute(query)]
 
     def open_ids(self) -> Sequence[str]:

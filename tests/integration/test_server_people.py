@@ -92,6 +92,26 @@ def test_a_token_ends_when_revoked_and_when_its_life_is_over(server: Server) -> 
         assert call(server, "POST", "tokens", wanted).status == 422
 
 
+def test_who_guesses_passwords_is_told_to_wait_also_with_the_right_one(server: Server) -> None:
+    wanted = {"name": "guessed", "role": "viewer", "password": PASSWORD}
+    assert call(server, "POST", "accounts", wanted).status == 200
+    body = {"name": "guessed", "password": PASSWORD + "x"}
+    answers = [call(server, "POST", "session", body) for _ in range(8)]
+    refused = next(answer for answer in answers if answer.status != 401)
+    assert [answer.status for answer in answers[:5]] == [401] * 5
+    assert refused.status == 429
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert 1 <= int(refused.headers["retry-after"]) <= 900
+    assert PASSWORD not in refused.body.decode()
+    lines = [
+        line
+        for line in call(server, "GET", "audit?limit=1000").json
+        if line["account"] == "guessed" and line["action"] == "POST /api/v1/session"
+    ]
+    assert [line["status"] for line in lines if line["status"]][:5] == [401] * 5
+    assert {line["address"] for line in lines} == {"127.0.0.1"}
+
+
 def test_a_disabled_account_is_out_and_the_last_admin_stays(server: Server) -> None:
     call(server, "POST", "accounts", {"name": "gone", "role": "viewer"})
     token = token_of(server, "gone", role="viewer")["token"]

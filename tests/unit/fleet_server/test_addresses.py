@@ -60,3 +60,20 @@ def test_a_device_is_known_by_certificate_only_through_the_trusted_proxy(
 ) -> None:
     rule = ProxyRule(networks=NETWORK, authority=authority)
     assert rule.vouches(headers, peer, "cam") is believed
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "caller"),
+    [
+        ("10.0.0.1", b"203.0.113.7", "203.0.113.7"),
+        ("10.0.0.1", b"6.6.6.6, 203.0.113.7", "203.0.113.7"),
+        ("10.0.0.1", b"203.0.113.7, 10.0.0.2", "203.0.113.7"),
+        ("10.0.0.1", b"", "10.0.0.1"),
+        ("203.0.113.9", b"6.6.6.6", "203.0.113.9"),
+    ],
+)
+def test_a_caller_is_the_last_one_that_no_trusted_proxy_is(
+    peer: str, forwarded: bytes, caller: str
+) -> None:
+    rule = ProxyRule(networks=("10.0.0.0/8",))
+    assert rule.caller([(b"x-forwarded-for", forwarded)], peer) == caller

@@ -1,0 +1,129 @@
+"""If-Match: a change goes ahead only if nobody changed its subject since the caller read it.
+
+Checked inside the transaction that writes, so that of two who read the same one wins, in whichever
+process. What counts is what people decide about a thing (its state), not what devices report: a
+poll between reading and writing spoils nothing. Source: RFC 9110, sections 8.8.3 and 13.1.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from fleet_server.services.errors import ChangedError
+from fleet_server.services.ports import Database, Tables
+from fleet_server.services.views import release_view, rollout_view
+
+DEVICE, RELEASE, ROLLOUT = "devices", "releases", "rollouts"
+COUNTS: Mapping[str, tuple[str, ...]] = {
+    DEVICE: ("labels", "pins", "state"),
+    RELEASE: ("published_at", "state"),
+    ROLLOUT: ("ended_at", "phase", "stage", "waits_for"),
+}
+"""Fields of each view that a tag's first half is about."""
+
+_HEX = 16
+
+
+@dataclass(slots=True, kw_only=True)
+class Precondition:
+    """What a caller expects of the thing that it changes.
+
+    Attributes:
+        kind: DEVICE, RELEASE or ROLLOUT.
+        names: The device's or rollout's id, or model and version.
+        tags: Entity tags without quotes; "*" is any.
+        is_checked: It held once already in this request.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    tags: frozenset[str]
+    is_checked: bool = field(default=False)
+
+    def check(self, tables: Tables) -> None:
+        """Do nothing if it holds, or if there is no such thing: the change itself will say so.
+
+        Raises:
+            ChangedError: The thing is not in the state that the caller read.
+        """
+        current = _current(tables, self.kind, self.names)
+        if current is not None and not {"*", current} & {t.partition("-")[0] for t in self.tags}:
+            raise ChangedError(
+                "was changed since it was read",
+                where="/".join((self.kind, *self.names)),
+                todo="read it again, then decide",
+                tag=current,
+            )
+        self.is_checked = True
+
+
+_expected: ContextVar[Precondition | None] = ContextVar("precondition", default=None)
+
+
+@contextmanager
+def expecting(precondition: Precondition) -> Iterator[None]:
+    """Have the first write within the block check a precondition."""
+    token = _expected.set(precondition)
+    try:
+        yield
+    finally:
+        _expected.reset(token)
+
+
+def state_tag(kind: str, view: Mapping[str, Any]) -> str:
+    """Return the first half of a thing's tag: 16 hex digits over what people decide about it.
+
+    Args:
+        kind: DEVICE, RELEASE or ROLLOUT.
+        view: The thing as the API shows it.
+    """
+    counted = [view.get(name) for name in COUNTS[kind]]
+    text = json.dumps(counted, sort_keys=True, default=dict)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HEX]
+
+
+class ConditionalDatabase:
+    """A database whose first write of a request checks what the caller expects."""
+
+    def __init__(self, inner: Database) -> None:
+        self._inner = inner
+        self.read = inner.read
+        self.append = inner.append
+        self.roll_up = inner.roll_up
+
+    @property
+    def commits(self) -> int:
+        """How many transactions with recorded changes this process committed."""
+        return self._inner.commits
+
+    @contextmanager
+    def write(self) -> Iterator[Tables]:
+        """Begin to write all or nothing.
+
+        Raises:
+            ChangedError: The caller expected another state.
+        """
+        with self._inner.write() as tables:
+            expected = _expected.get()
+            if expected is not None and not expected.is_checked:
+                expected.check(tables)
+            yield tables
+
+
+def _current(tables: Tables, kind: str, names: tuple[str, ...]) -> str | None:
+    view: Mapping[str, Any] | None = None
+    if kind == DEVICE and (device := tables.devices.get(names[0])) is not None:
+        view = {"labels": device.labels, "pins": device.pins, "state": device.state.value}
+    elif kind == RELEASE and (release := tables.releases.get(*names)) is not None:
+        shown = release_view(release)
+        view = {"published_at": shown.published_at, "state": shown.state}
+    elif kind == ROLLOUT and (record := tables.rollouts.get(names[0])) is not None:
+        rollout = rollout_view(record, {}, ())
+        view = {name: getattr(rollout, name) for name in COUNTS[ROLLOUT]}
+    return None if view is None else state_tag(kind, view)
