@@ -7,6 +7,7 @@ from collections.abc import Callable
 from device_agent.context import Context
 from device_agent.ddi import Poll, action_of
 from device_agent.download import pause_s
+from device_agent.following import follow_parameters
 from device_agent.journal import Deployment
 from device_agent.renewing import renew_token
 from edgekit.errors import FormatError, NetworkError, RefusedError
@@ -36,6 +37,8 @@ def contact(ctx: Context) -> Poll:
     if answer.config_data:
         own = {"arch": ctx.profile.arch, "agent": ctx.profile.agent_version}
         ctx.ddi.put_attributes(answer.config_data, {**own, **ctx.config.attributes})
+    if answer.parameters:
+        follow_parameters(ctx, answer.parameters)
     return answer
 
 

@@ -17,6 +17,7 @@ from device_agent.supervisor import Supervisor
 from device_agent.transport import BusyError, backoff_s
 from edgekit.device import DeviceProfile
 from edgekit.errors import EdgeKitError
+from edgekit.jobs import ParametersAnswer
 from edgekit.trust.process import Request
 from edgekit.trust.targets import TargetInfo
 
@@ -37,6 +38,8 @@ class Contact:
         error: The last failure; empty after a success.
         profile_sent: Whether this process has reported its profile.
         next_poll_s: Monotonic time of the next poll.
+        parameters_url: Whose parameters the workers have; empty before they were fetched.
+        parameters_told: What the server knows about them.
     """
 
     trust_url: str
@@ -46,6 +49,8 @@ class Contact:
     error: str = ""
     profile_sent: bool = False
     next_poll_s: float = 0.0
+    parameters_url: str = ""
+    parameters_told: tuple[ParametersAnswer, ...] = ()
 
 
 @dataclass(slots=True)

@@ -14,10 +14,18 @@ from device_agent.transport import Transport
 from edgekit import codec
 from edgekit.device import DeviceProfile
 from edgekit.errors import FormatError
-from edgekit.jobs import BenchmarkAnswer, BenchmarkJob
+from edgekit.jobs import (
+    BenchmarkAnswer,
+    BenchmarkJob,
+    ParametersAnswer,
+    ParametersAnswers,
+    ParametersOrder,
+    ParametersOrders,
+)
 from edgekit.protocol import (
     LINK_BENCHMARK,
     LINK_DELTA,
+    LINK_PARAMETERS,
     LINK_PROFILE,
     LINK_TELEMETRY,
     LINK_TOKEN,
@@ -101,6 +109,11 @@ class Poll:
     def benchmark(self) -> str:
         """Address of something to measure; empty for nothing."""
         return self.links.get(LINK_BENCHMARK, "")
+
+    @property
+    def parameters(self) -> str:
+        """Where the parameters of models are; another address when they are others."""
+        return self.links.get(LINK_PARAMETERS, "")
 
     @property
     def token(self) -> str:
@@ -247,6 +260,20 @@ class Ddi:
     def answer_benchmark(self, url: str, answer: BenchmarkAnswer) -> None:
         """Say what came of it."""
         self.transport.request("POST", url, body=codec.encode(answer), headers=JSON)
+
+    def parameters(self, url: str) -> tuple[ParametersOrder, ...]:
+        """Read what is set on this device.
+
+        Raises:
+            FormatError: The answer is something else.
+        """
+        answer = self.transport.request("GET", url)
+        return codec.decode(answer.body, ParametersOrders, where=url).parameters
+
+    def answer_parameters(self, url: str, answers: tuple[ParametersAnswer, ...]) -> None:
+        """Say what came of it."""
+        body = codec.encode(ParametersAnswers(answers=answers))
+        self.transport.request("POST", url, body=body, headers=JSON)
 
     def _feedback(self, url: str, status: Status) -> None:
         body = codec.encode(Feedback(status=status))

@@ -11,7 +11,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from device_agent.asking import Asking, Said
 from device_agent.config import Layout
+from device_agent.parameters import FILE, postprocessing_with, settled
 from device_agent.slots import SlotStore
 from edgekit import codec
 from edgekit.errors import DataError, FormatError, NetworkError, RuntimeFailedError, UsageError
@@ -55,6 +56,10 @@ class _Way(Protocol):
 
     def infer(self, sample: Tensor) -> Inference:
         """Answer one raw sample."""
+        ...
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what holds on this device."""
         ...
 
     def close(self) -> None:
@@ -110,6 +115,17 @@ class Model:
         """Answer samples in order, one after the other. Raises as a call does."""
         return [self._way.infer(sample) for sample in samples]
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters that hold on this device, defaults filled in.
+
+        Of `active` those of now, asked anew each time; of `in_process` those of when it was opened.
+
+        Raises:
+            NetworkError: No worker answers.
+        """
+        return self._way.parameters()
+
     def close(self) -> None:
         """Give back connections; a later call opens them again."""
         self._way.close()
@@ -157,6 +173,18 @@ class _Worker:
         except OSError as error:
             raise NetworkError(f"no worker answers ({error})", where=str(self._folder)) from error
 
+    def parameters(self) -> dict[str, Any]:
+        """Ask the worker."""
+        way = Asking(self._folder)
+        try:
+            meta = _described(way, self._path)
+        except OSError as error:
+            raise NetworkError(f"no worker answers ({error})", where=str(self._folder)) from error
+        finally:
+            way.close()
+        text = str(meta.parameters.get("device_parameters", "{}"))
+        return codec.decode(text.encode(), dict[str, Any], where=self._path)
+
     def close(self) -> None:
         """Close the connections that nobody uses at this moment."""
         with self._lock:
@@ -184,8 +212,7 @@ class _Worker:
                 return self._free.pop()
         way = Asking(self._folder)
         try:
-            described = bytes(way.ask("GET", self._path).body)
-            meta = codec.decode(described, _Metadata, where=self._path)
+            meta = _described(way, self._path)
         except BaseException:
             way.close()
             raise
@@ -194,6 +221,10 @@ class _Worker:
         raw = bool(meta.parameters.get("raw", False))
         name = str(meta.parameters.get("raw_input", "image")) if raw else meta.inputs[0].name
         return _Line(way, name, raw)
+
+
+def _described(way: Asking, path: str) -> _Metadata:
+    return codec.decode(bytes(way.ask("GET", path).body), _Metadata, where=path)
 
 
 def _head(name: str, array: Tensor, *, raw: bool) -> bytes:
@@ -266,7 +297,10 @@ class _Inside:
         digest = slots.pointers().active
         if not digest:
             raise UsageError("no bundle is committed", where=name)
-        self._manifest = slots.open(digest).manifest
+        manifest = slots.open(digest).manifest
+        self._values = settled(manifest, slots.folder / FILE).values
+        spec = postprocessing_with(manifest.postprocessing, self._values)
+        self._manifest = replace(manifest, postprocessing=spec)
         file = slots.folder / digest / "files" / self._manifest.file
         if not file.is_file():
             slots.open(digest).extract(file.parent)
@@ -275,6 +309,10 @@ class _Inside:
 
     def close(self) -> None:
         """Nothing is held but the model."""
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what held when the bundle was opened."""
+        return dict(self._values)
 
     def infer(self, sample: Tensor) -> Inference:
         """Prepare, run and interpret here."""

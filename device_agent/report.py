@@ -32,7 +32,9 @@ def lines(status: Status) -> list[str]:
 def _model(model: ModelStatus) -> str:
     if not model.serving:
         return "does not answer"
+    set_ = f", parameters {model.parameters_version}" if model.parameters_version else ""
+    set_ += f" refused: {model.parameters_refused}" if model.parameters_refused else ""
     return (
         f"{model.version} {model.variant} {model.digest[:12]} {model.mode}"
-        f" at {model.address} (pid {model.worker_pid})"
+        f" at {model.address} (pid {model.worker_pid}){set_}"
     )

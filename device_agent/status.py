@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from device_agent.config import Layout
@@ -34,6 +34,8 @@ class ModelStatus:
         inferences: Answers since the worker started.
         active: SHA-256 of the committed bundle.
         previous: SHA-256 of the one before.
+        parameters_version: The server's number of the parameters that it was given; 0 for none.
+        parameters_refused: Why defaults hold instead; empty when they do not.
     """
 
     version: str = ""
@@ -47,6 +49,8 @@ class ModelStatus:
     inferences: int = 0
     active: str = ""
     previous: str = ""
+    parameters_version: int = 0
+    parameters_refused: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +109,8 @@ def model_status(front: FrontView) -> ModelStatus:
         address=front.address,
         socket=front.unix,
         inferences=front.stats.inferences,
+        parameters_version=front.stats.parameters_version,
+        parameters_refused=front.stats.parameters_refused,
     )
 
 
@@ -170,17 +176,5 @@ def _models(layout: Layout, live: LiveStatus | None) -> dict[str, ModelStatus]:
     for slots in SlotStore(layout.models).all():
         pointers = slots.pointers()
         known = models.get(slots.model, ModelStatus())
-        models[slots.model] = ModelStatus(
-            version=known.version,
-            variant=known.variant,
-            digest=known.digest,
-            serving=known.serving,
-            mode=known.mode,
-            worker_pid=known.worker_pid,
-            address=known.address,
-            socket=known.socket,
-            inferences=known.inferences,
-            active=pointers.active,
-            previous=pointers.previous,
-        )
+        models[slots.model] = replace(known, active=pointers.active, previous=pointers.previous)
     return models

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 
 from device_agent.config import Config, Layout
 from device_agent.listeners import Listeners
+from device_agent.parameters import FILE as PARAMETERS
 from device_agent.seats import CandidateView, FrontView, Seat, unexplained, view_of
 from device_agent.slots import BUNDLE
 from device_agent.worker.messages import CommandKind, Mode, Note, WorkerSpec
@@ -202,6 +203,13 @@ class Supervisor:
             if worker is not None:
                 worker.command(CommandKind.EXERCISE)
 
+    def reread_parameters(self, model: str) -> None:
+        """Let every worker of a model read its parameters again."""
+        with self._ordering():
+            seat = self._seats.get(model)
+            for worker in seat.workers() if seat is not None else ():
+                worker.command(CommandKind.PARAMETERS)
+
     def view(self) -> dict[str, FrontView]:
         """Return what answers for each model that something answers for."""
         with self._changed:
@@ -277,6 +285,7 @@ class Supervisor:
             digest=digest,
             bundle=str(seat.folder / digest / BUNDLE),
             files=str(seat.folder / digest / "files"),
+            parameters=str(seat.folder / PARAMETERS),
             listeners=seat.listeners.filenos(),
             spool=str(self._layout.spool),
             spool_bytes=round(config.spool_mb * (1 << 20)),

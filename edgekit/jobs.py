@@ -1,4 +1,4 @@
-"""What a server asks a device to do besides deployments, and what the device answers: benchmarks.
+"""What a server asks a device to do besides deployments: benchmarks, parameters; and the answers.
 
 Plain frozen dataclasses, JSON by edgekit.codec; the addresses are links of `edgekit.protocol`.
 """
@@ -64,3 +64,49 @@ class BenchmarkAnswer:
     refused: BenchmarkRefusal | None = None
     detail: str = ""
     report: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParametersOrder:
+    """What is set for one model on a device.
+
+    Attributes:
+        model: Name of the model.
+        version: The server's number of it, from 1 on, by device and model.
+        values: By name; empty for the defaults of the schema.
+    """
+
+    model: str
+    version: int
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParametersOrders:
+    """GET parameters: what is set on a device, by model."""
+
+    parameters: tuple[ParametersOrder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParametersAnswer:
+    """What a model that answers on a device says about what was set for it.
+
+    Attributes:
+        model: Name of the model.
+        version: Which of the server's numbers it is about.
+        digest: SHA-256 of the bundle that took or refused it.
+        refused: Why the defaults hold instead; empty when it was taken.
+    """
+
+    model: str
+    version: int
+    digest: str
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParametersAnswers:
+    """POST parameters: what came of them, by model."""
+
+    answers: tuple[ParametersAnswer, ...] = ()

@@ -17,6 +17,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from device_agent.parameters import settled
 from device_agent.spool import Spool
 from device_agent.worker.engine import Engine, load_engine
 from device_agent.worker.messages import (
@@ -109,6 +110,8 @@ class Worker:
                 self._hand_on(command.shadow)
             case CommandKind.STAND_BY:
                 self._stand_by(command.shadow)
+            case CommandKind.PARAMETERS:
+                apply_parameters(self._engine, self._spec)
             case CommandKind.DRAIN:
                 pass  # ends the loop before it comes here
 
@@ -162,6 +165,8 @@ class Worker:
         stats = replace(
             self._recorder.stats(),
             exercise_failed=self._exercise_failed,
+            parameters_version=self._engine.settings.version,
+            parameters_refused=self._engine.settings.refused,
             shadow=self._mirror.result if self._mirror is not None else None,
         )
         self._line.send(Note(kind=NoteKind.STATS, stats=stats))
@@ -184,6 +189,17 @@ class Worker:
 def arm_last_resort(inference_timeout_s: float) -> None:
     """End this process from C if Python does not get to run for long: native code holds the GIL."""
     faulthandler.dump_traceback_later(2 * inference_timeout_s + 10, exit=True)
+
+
+def apply_parameters(engine: Engine, spec: WorkerSpec) -> None:
+    """Let what is set on this device hold, or the bundle's defaults where it refuses that."""
+    if not spec.parameters:
+        return
+    settings = settled(engine.manifest, Path(spec.parameters))
+    if settings.refused and settings.refused != engine.settings.refused:
+        fields = {"model": spec.model, "version": settings.version, "why": settings.refused}
+        logger.warning("parameters refused: the defaults hold", extra={"fields": fields})
+    engine.apply(settings)
 
 
 def reason_for(error: EdgeKitError) -> Reason:
@@ -217,6 +233,7 @@ def _start(spec: WorkerSpec, line: Line) -> Worker:
         threads=spec.threads,
         recorder=recorder,
     )
+    apply_parameters(engine, spec)
     difference = 0.0
     if spec.self_test:
         difference = engine.self_test()

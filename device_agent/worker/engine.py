@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from device_agent.parameters import Settings, postprocessing_with
 from device_agent.worker.answers import interpret
 from device_agent.worker.recorder import Recorder
 from edgekit.bundle import Bundle, open_bundle
@@ -61,13 +62,25 @@ class Engine:
     def __init__(
         self, session: Session, manifest: Manifest, golden: GoldenSamples, recorder: Recorder
     ) -> None:
-        self.manifest = manifest
+        self.manifest = self._packed = manifest
+        self.settings = Settings()
         self.session = session
         self._golden = golden
         self._recorder = recorder
         self._lock = threading.Lock()
         self.busy_since_s: float | None = None
         self.onlooker: Onlooker | None = None
+
+    def apply(self, settings: Settings) -> None:
+        """Let parameters of this device hold from the next answer on.
+
+        Raises:
+            UsageError: A threshold is no number in [0, 1]; nothing changes.
+        """
+        spec = postprocessing_with(self._packed.postprocessing, settings.values)
+        with self._lock:
+            self.settings = settings
+            self.manifest = replace(self._packed, postprocessing=spec)
 
     def self_test(self) -> float:
         """Recompute every golden sample; return the largest absolute difference.

@@ -34,6 +34,8 @@ class CommandKind(StrEnum):
     """Give inputs to a candidate over the descriptor that comes with the command."""
     STAND_BY = "stand_by"
     """Try what comes over the descriptor that comes with the command; answer nobody."""
+    PARAMETERS = "parameters"
+    """Read the file of parameters again."""
     DRAIN = "drain"
 
 
@@ -61,6 +63,7 @@ class WorkerSpec:
         digest: SHA-256 of its bundle.
         bundle: Path of the bundle.
         files: Folder with the bundle's files.
+        parameters: Path of what is set on this device, which need not be there.
         listeners: Descriptors of the listening sockets, inherited.
         spool: Path of the spool.
         spool_bytes: Most that the spool may hold.
@@ -93,6 +96,7 @@ class WorkerSpec:
     drain_s: float
     threads: int
     self_test: bool
+    parameters: str = ""
     cores: tuple[int, ...] = ()
     memory_mb: float = 0.0
     source: Source | None = None
@@ -123,6 +127,8 @@ class Stats:
         exercise_failed: Whether one did not.
         rss_mb: Resident memory.
         shadow: What a candidate found that stands by.
+        parameters_version: The parameters that were read last; 0 when nothing was ever set.
+        parameters_refused: Why defaults hold instead; empty when they do not.
     """
 
     inferences: int = 0
@@ -133,6 +139,8 @@ class Stats:
     exercise_failed: bool = False
     rss_mb: float = 0.0
     shadow: ShadowResult | None = None
+    parameters_version: int = 0
+    parameters_refused: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

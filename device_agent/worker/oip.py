@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from device_agent.parameters import Settings
 from device_agent.worker.engine import Answer
 from device_agent.worker.images import decode_image
 from edgekit import codec
@@ -133,8 +134,8 @@ def server_metadata(version: str) -> dict[str, Any]:
     return {"name": "edgekit", "version": version, "extensions": ["binary_tensor_data"]}
 
 
-def model_metadata(manifest: Manifest) -> dict[str, Any]:
-    """Return the answer to /v2/models/<model>."""
+def model_metadata(manifest: Manifest, settings: Settings | None = None) -> dict[str, Any]:
+    """Return the answer to /v2/models/<model>, with the parameters that hold as JSON text."""
     return {
         "name": manifest.model,
         "versions": [manifest.version],
@@ -146,6 +147,7 @@ def model_metadata(manifest: Manifest) -> dict[str, Any]:
             "labels": list(manifest.labels),
             "raw": manifest.preprocessing is not None,
             **_audio(manifest.preprocessing),
+            **_held(settings or Settings()),
         },
     }
 
@@ -181,6 +183,17 @@ def _audio(spec: Preprocessing | None) -> dict[str, Any]:
         "sample_rate_hz": spec.audio.sample_rate_hz,
         "samples": length,
     }
+
+
+def _held(settings: Settings) -> dict[str, Any]:
+    held: dict[str, Any] = {}
+    if settings.values:
+        held["device_parameters"] = codec.encode(settings.values).decode()
+    if settings.version:
+        held["device_parameters_version"] = settings.version
+    if settings.refused:
+        held["device_parameters_refused"] = settings.refused
+    return held
 
 
 def _envelope(

@@ -137,7 +137,7 @@ class InferenceServer:
         if path in {"/v2/health/live", "/v2/health/ready", f"{model}/ready"}:
             return _json(200, {})
         if path == model:
-            return _json(200, model_metadata(manifest))
+            return _json(200, model_metadata(manifest, self.engine.settings))
         if path == f"{model}/config":
             return _json(200, model_config(manifest))
         if path == "/v2":

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edgekit import codec
+from edgekit.cli import device_parameters
 from edgekit.cli.device_admission import print_ran, register
 from edgekit.cli.options import AsJson, Server, TokenFile, connect, pairs, seconds
 from edgekit.cli.output import joined, print_json, print_pairs, print_table, say, short, when
@@ -177,6 +178,7 @@ def retry(device: Device, server: Server = "", token_file: TokenFile = None) -> 
 
 
 register(app)
+app.add_typer(device_parameters.app, name="parameters")
 
 
 def _runs(device: DeviceView) -> str:

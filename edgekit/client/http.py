@@ -22,6 +22,7 @@ from edgekit.client.device_calls import DeviceCalls
 from edgekit.client.experiment_calls import ExperimentCalls
 from edgekit.client.field_calls import FieldCalls
 from edgekit.client.keeping_calls import KeepingCalls
+from edgekit.client.parameter_calls import ParameterCalls
 from edgekit.client.people import (
     AccountChange,
     AccountView,
@@ -80,7 +81,7 @@ def read_token(file: Path) -> str:
     return token
 
 
-class FleetClient(DeviceCalls, ExperimentCalls, FieldCalls, KeepingCalls):
+class FleetClient(DeviceCalls, ExperimentCalls, FieldCalls, KeepingCalls, ParameterCalls):
     """Typed client of one fleet server.
 
     Args:

@@ -20,6 +20,7 @@ from fleet_server.api import (
     field,
     management,
     operations,
+    parameters,
     people,
     publishing,
     rollouts,
@@ -85,6 +86,8 @@ def _routers(context: Context) -> tuple[APIRouter, ...]:
         operations.make_router(context),
         benchmarks.make_device_router(context),
         benchmarks.make_router(context),
+        parameters.make_device_router(context),
+        parameters.make_router(context),
     )
 
 

@@ -21,6 +21,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "NewExperiment": {"model": "digits", "arms": {"1.0.0": 50, "1.1.0": 50}, "hold_s": 604800},
     "NewGateway": {"name": "gateway-3"},
     "NewLabels": {"model": "digits", "labels": {"frame-00017": "7"}},
+    "NewParameters": {"values": {"score_threshold": 0.6}},
     "NewRelease": {"model": "digits", "version": "1.1.0", "targets": '{"signatures":[...]}'},
     "NewRollout": {
         "model": "digits",

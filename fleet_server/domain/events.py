@@ -20,6 +20,8 @@ class EventKind(StrEnum):
     DEVICE_REVOKED = "device_revoked"
     DEVICE_PINNED = "device_pinned"
     DEVICE_UNPINNED = "device_unpinned"
+    DEVICE_PARAMETERS = "device_parameters"
+    """Parameters of a model were set on it, or taken back."""
     DEVICE_RETRIED = "device_retried"
     DEPLOYMENT_FAILED = "deployment_failed"
     """A device refused a release, fell back from it, or could not install it."""

@@ -23,6 +23,7 @@ from fleet_server.services.fleet_plan import PlanCache
 from fleet_server.services.freeze import FreezeService
 from fleet_server.services.garbage import GarbageService
 from fleet_server.services.inspection import InspectionService
+from fleet_server.services.parameters import ParametersService
 from fleet_server.services.ports import Database
 from fleet_server.services.precondition import ConditionalDatabase
 from fleet_server.services.publish import PublishService
@@ -61,6 +62,7 @@ class Services:
     rollouts: RolloutService
     benchmarks: BenchmarkService
     garbage: GarbageService
+    parameters: ParametersService
 
 
 def make_services(
@@ -106,4 +108,5 @@ def make_services(
         rollouts=RolloutService(database, plans, times),
         benchmarks=BenchmarkService(database, plans),
         garbage=GarbageService(database, blobs, deltas),
+        parameters=ParametersService(database, blobs),
     )

@@ -53,6 +53,7 @@ class PollAnswer:
         token_sha256: Digest of the device's token as of this answer.
         keeps: The answer holds until something changes; False when time alone may change it.
         version: Number of the latest change that the answer knows.
+        parameters: How many versions of parameters were set on it; 0 for none.
     """
 
     action: int | None
@@ -64,6 +65,7 @@ class PollAnswer:
     token_sha256: str
     keeps: bool
     version: int
+    parameters: int = 0
 
 
 class CheckInService:
@@ -132,6 +134,7 @@ class CheckInService:
             withheld=gatekeeper.withheld,
             offer=offer,
             version=tables.changes.version(),
+            parameters=tables.parameters.count(device_id),
         )
 
 
@@ -150,6 +153,7 @@ class _Visit:
     offer: Offer | None
     benchmark: int | None
     version: int
+    parameters: int
 
     @property
     def changes(self) -> bool:
@@ -171,6 +175,7 @@ class _Visit:
             token_sha256=self.device.token_sha256,
             keeps=not self.withheld and self.cancelling is None,
             version=self.version,
+            parameters=self.parameters,
         )
 
     @property

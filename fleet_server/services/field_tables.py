@@ -7,10 +7,11 @@ from typing import Protocol
 from fleet_server.services.drift_port import DriftHours
 from fleet_server.services.experiment_port import Experiments
 from fleet_server.services.field_port import FieldAnswers
+from fleet_server.services.parameters_port import DeviceParameters
 
 
 class FieldTables(Protocol):
-    """Experiments, drift, answers and labels."""
+    """Experiments, drift, answers, labels and parameters."""
 
     @property
     def experiments(self) -> Experiments:
@@ -25,4 +26,9 @@ class FieldTables(Protocol):
     @property
     def field(self) -> FieldAnswers:
         """Recorded answers and labels."""
+        ...
+
+    @property
+    def parameters(self) -> DeviceParameters:
+        """Parameters of models on devices."""
         ...

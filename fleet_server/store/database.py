@@ -29,6 +29,7 @@ from fleet_server.store.events import SqlAlarms, SqlEvents
 from fleet_server.store.experiments import SqlExperiments
 from fleet_server.store.field import SqlField
 from fleet_server.store.flags import SqlFlags
+from fleet_server.store.parameters import SqlDeviceParameters
 from fleet_server.store.releases import SqlReleases
 from fleet_server.store.retention import roll_up
 from fleet_server.store.rollouts import SqlRollouts
@@ -58,6 +59,7 @@ class SqlTables:
         self.experiments = SqlExperiments(connection)
         self.drift = SqlDriftHours(connection)
         self.field = SqlField(connection)
+        self.parameters = SqlDeviceParameters(connection)
         self.events = SqlEvents(connection)
         self.alarms = SqlAlarms(connection)
         self.webhooks = SqlWebhooks(connection)
