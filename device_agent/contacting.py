@@ -33,6 +33,8 @@ def contact(ctx: Context) -> Poll:
         ctx.contact.profile_sent = True
     if answer.token:
         renew_token(ctx, answer.token)
+    if answer.diagnosis:
+        ctx.diagnose(answer.diagnosis)
     if answer.config_data:
         own = {"arch": ctx.profile.arch, "agent": ctx.profile.agent_version}
         ctx.ddi.put_attributes(answer.config_data, {**own, **ctx.config.attributes})

@@ -14,10 +14,11 @@ from device_agent.transport import Transport
 from edgekit import codec
 from edgekit.device import DeviceProfile
 from edgekit.errors import FormatError
-from edgekit.jobs import BenchmarkAnswer, BenchmarkJob
+from edgekit.jobs import DIAGNOSIS_TYPE, BenchmarkAnswer, BenchmarkJob, DiagnosisFailure
 from edgekit.protocol import (
     LINK_BENCHMARK,
     LINK_DELTA,
+    LINK_DIAGNOSIS,
     LINK_PROFILE,
     LINK_TELEMETRY,
     LINK_TOKEN,
@@ -101,6 +102,11 @@ class Poll:
     def benchmark(self) -> str:
         """Address of something to measure; empty for nothing."""
         return self.links.get(LINK_BENCHMARK, "")
+
+    @property
+    def diagnosis(self) -> str:
+        """Where a diagnose bundle is wanted; empty when it is not."""
+        return self.links.get(LINK_DIAGNOSIS, "")
 
     @property
     def token(self) -> str:
@@ -247,6 +253,15 @@ class Ddi:
     def answer_benchmark(self, url: str, answer: BenchmarkAnswer) -> None:
         """Say what came of it."""
         self.transport.request("POST", url, body=codec.encode(answer), headers=JSON)
+
+    def send_diagnosis(self, url: str, bundle: bytes) -> None:
+        """Upload a diagnose bundle, a tar.gz."""
+        self.transport.request("POST", url, body=bundle, headers={"Content-Type": DIAGNOSIS_TYPE})
+
+    def refuse_diagnosis(self, url: str, problem: str) -> None:
+        """Say why there is no diagnose bundle."""
+        body = codec.encode(DiagnosisFailure(problem=problem[:MAX_DETAIL]))
+        self.transport.request("POST", url, body=body, headers=JSON)
 
     def _feedback(self, url: str, status: Status) -> None:
         body = codec.encode(Feedback(status=status))

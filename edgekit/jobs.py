@@ -1,4 +1,4 @@
-"""What a server asks a device to do besides deployments, and what the device answers: benchmarks.
+"""What a server asks a device to do besides deployments, and its answers: benchmarks, diagnoses.
 
 Plain frozen dataclasses, JSON by edgekit.codec; the addresses are links of `edgekit.protocol`.
 """
@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+DIAGNOSIS_TYPE = "application/gzip"
+MAX_DIAGNOSIS_BYTES = 4 << 20
+"""Largest diagnose bundle; both sides keep to it."""
 
 
 class BenchmarkRefusal(StrEnum):
@@ -53,3 +57,14 @@ class BenchmarkAnswer:
     refused: BenchmarkRefusal | None = None
     detail: str = ""
     report: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiagnosisFailure:
+    """What a device answers that was asked for a diagnose bundle and could make none.
+
+    Attributes:
+        problem: Why, for people.
+    """
+
+    problem: str

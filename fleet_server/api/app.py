@@ -15,6 +15,7 @@ from fleet_server.api import (
     ddi,
     ddi_confirmation,
     devices,
+    diagnoses,
     events,
     experiments,
     field,
@@ -85,6 +86,8 @@ def _routers(context: Context) -> tuple[APIRouter, ...]:
         operations.make_router(context),
         benchmarks.make_device_router(context),
         benchmarks.make_router(context),
+        diagnoses.make_device_router(context),
+        diagnoses.make_router(context),
     )
 
 

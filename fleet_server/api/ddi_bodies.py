@@ -12,6 +12,7 @@ from edgekit.confirmation import AutoConfirmState, ConfirmationState
 from edgekit.protocol import (
     LINK_BENCHMARK,
     LINK_DELTA,
+    LINK_DIAGNOSIS,
     LINK_PROFILE,
     LINK_TELEMETRY,
     LINK_TOKEN,
@@ -77,6 +78,8 @@ def controller_base(
         links["confirmationBase"] = Link(href=f"{url}/confirmationBase/{answer.confirm}?c={c}")
     elif answer.benchmark is not None:
         links[LINK_BENCHMARK] = Link(href=f"{url}/benchmark/{answer.benchmark}")
+    if answer.diagnosis is not None:
+        links[LINK_DIAGNOSIS] = Link(href=f"{url}/diagnosis/{answer.diagnosis}")
     if answer.installed is not None:
         links["installedBase"] = Link(href=f"{url}/installedBase/{answer.installed}")
     if answer.attributes_wanted:
