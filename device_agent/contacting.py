@@ -10,6 +10,7 @@ from device_agent.download import pause_s
 from device_agent.journal import Deployment
 from device_agent.renewing import renew_token
 from edgekit.errors import FormatError, NetworkError, RefusedError
+from edgekit.machine import governor
 
 SLOWEST_KB_S = 1.0
 SLOW_FOR_S = 60.0
@@ -37,6 +38,8 @@ def contact(ctx: Context) -> Poll:
         ctx.diagnose(answer.diagnosis)
     if answer.config_data:
         own = {"arch": ctx.profile.arch, "agent": ctx.profile.agent_version}
+        if mode := governor():
+            own["power_mode"] = mode
         ctx.ddi.put_attributes(answer.config_data, {**own, **ctx.config.attributes})
     return answer
 
