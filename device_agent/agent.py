@@ -24,6 +24,7 @@ from device_agent.boot import boot_id
 from device_agent.config import Config, Layout
 from device_agent.context import Contact, Context, Stopped
 from device_agent.ddi import Ddi
+from device_agent.diagnosing import Diagnosing
 from device_agent.identity import Identity, load_identity
 from device_agent.journal import Ending, Journal, Record
 from device_agent.notify import notify
@@ -88,6 +89,9 @@ class Agent:
             self._visits(config),
             busy_share=config.benchmark_busy_share,
         )
+        self._diagnosing = Diagnosing(
+            Ddi(Transport(identity.addresses, self._headers), identity), layout
+        )
         self._ctx = self._context(config, identity, rng)
         self._uploader = Uploader(
             Ddi(Transport(identity.addresses, self._headers), identity),
@@ -120,6 +124,7 @@ class Agent:
             notify(self._notify_address, "STOPPING=1")
             self._interrupt(record)
             self._benchmarks.close()
+            self._diagnosing.interrupt()
             self._ctx.supervisor.stop()
             self._uploader.stop()
             if self._metrics is not None:
@@ -160,6 +165,7 @@ class Agent:
             contact=Contact(trust_url=identity.trust_url),
             alive=self._alive,
             measure=self._benchmarks.offer,
+            diagnose=self._diagnosing.offer,
             stop_measuring=self._benchmarks.interrupt,
             authorize=lambda value: self._headers.update(Authorization=value),
         )

@@ -160,6 +160,11 @@ class Layout:
         return self.folder / "spool.sqlite"
 
     @property
+    def diagnosis(self) -> Path:
+        """Diagnose bundle that the server asked for, until it is sent."""
+        return self.folder / "diagnosis.tar.gz"
+
+    @property
     def status(self) -> Path:
         """What the running agent says about itself."""
         return self.folder / "status.json"

@@ -11,6 +11,7 @@ from device_agent.following import follow_parameters
 from device_agent.journal import Deployment
 from device_agent.renewing import renew_token
 from edgekit.errors import FormatError, NetworkError, RefusedError
+from edgekit.machine import governor
 
 SLOWEST_KB_S = 1.0
 SLOW_FOR_S = 60.0
@@ -34,8 +35,12 @@ def contact(ctx: Context) -> Poll:
         ctx.contact.profile_sent = True
     if answer.token:
         renew_token(ctx, answer.token)
+    if answer.diagnosis:
+        ctx.diagnose(answer.diagnosis)
     if answer.config_data:
         own = {"arch": ctx.profile.arch, "agent": ctx.profile.agent_version}
+        if mode := governor():
+            own["power_mode"] = mode
         ctx.ddi.put_attributes(answer.config_data, {**own, **ctx.config.attributes})
     if answer.parameters:
         follow_parameters(ctx, answer.parameters)

@@ -75,6 +75,7 @@ class Context:
         alive: Called while waiting, at least every second.
         measure: Called with the address of a benchmark job while nothing else is to be done.
         stop_measuring: Called when something else is.
+        diagnose: Called with the address where a diagnose bundle is wanted.
         authorize: Called with another value of the Authorization header, for every transport.
     """
 
@@ -95,6 +96,7 @@ class Context:
     alive: Callable[[], None] = field(default=lambda: None)
     measure: Callable[[str], None] = field(default=lambda url: None)  # noqa: ARG005 (signature)
     stop_measuring: Callable[[], None] = field(default=lambda: None)
+    diagnose: Callable[[str], None] = field(default=lambda url: None)  # noqa: ARG005 (signature)
     authorize: Callable[[str], None] = field(default=lambda value: None)  # noqa: ARG005 (signature)
 
     def wait(self, seconds: float) -> None:

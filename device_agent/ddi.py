@@ -15,8 +15,10 @@ from edgekit import codec
 from edgekit.device import DeviceProfile
 from edgekit.errors import FormatError
 from edgekit.jobs import (
+    DIAGNOSIS_TYPE,
     BenchmarkAnswer,
     BenchmarkJob,
+    DiagnosisFailure,
     ParametersAnswer,
     ParametersAnswers,
     ParametersOrder,
@@ -25,6 +27,7 @@ from edgekit.jobs import (
 from edgekit.protocol import (
     LINK_BENCHMARK,
     LINK_DELTA,
+    LINK_DIAGNOSIS,
     LINK_PARAMETERS,
     LINK_PROFILE,
     LINK_TELEMETRY,
@@ -114,6 +117,11 @@ class Poll:
     def parameters(self) -> str:
         """Where the parameters of models are; another address when they are others."""
         return self.links.get(LINK_PARAMETERS, "")
+
+    @property
+    def diagnosis(self) -> str:
+        """Where a diagnose bundle is wanted; empty when it is not."""
+        return self.links.get(LINK_DIAGNOSIS, "")
 
     @property
     def token(self) -> str:
@@ -273,6 +281,15 @@ class Ddi:
     def answer_parameters(self, url: str, answers: tuple[ParametersAnswer, ...]) -> None:
         """Say what came of it."""
         body = codec.encode(ParametersAnswers(answers=answers))
+        self.transport.request("POST", url, body=body, headers=JSON)
+
+    def send_diagnosis(self, url: str, bundle: bytes) -> None:
+        """Upload a diagnose bundle, a tar.gz."""
+        self.transport.request("POST", url, body=bundle, headers={"Content-Type": DIAGNOSIS_TYPE})
+
+    def refuse_diagnosis(self, url: str, problem: str) -> None:
+        """Say why there is no diagnose bundle."""
+        body = codec.encode(DiagnosisFailure(problem=problem[:MAX_DETAIL]))
         self.transport.request("POST", url, body=body, headers=JSON)
 
     def _feedback(self, url: str, status: Status) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,11 +19,14 @@ from edgekit.durable import write_durably
 from edgekit.errors import EdgeKitError
 
 MAX_FILE_BYTES = 256 << 10
+MAX_BYTES = 3 << 20
+MAX_PARTS = 100
 HIDDEN = "(hidden)"
+_USER = re.compile(rb"://[^/\s\"@]{1,512}@")
 
 
 def collect(config: Config, layout: Layout, *, now: datetime) -> dict[str, bytes]:
-    """Return what goes into the bundle by name, each part at most 256 KiB; no part is required."""
+    """Return what goes into the bundle by name, bounded and redacted; no part is required."""
     found: dict[str, bytes] = {}
     identity = layout.identity
     parts: dict[str, Callable[[], bytes]] = {
@@ -42,7 +46,37 @@ def collect(config: Config, layout: Layout, *, now: datetime) -> dict[str, bytes
                 found[str(path.relative_to(layout.folder))] = file.read(MAX_FILE_BYTES)
         except OSError as error:
             found[f"{path.name}.error"] = str(error).encode()
-    return {name: data[:MAX_FILE_BYTES] for name, data in found.items()}
+    return bounded({name: redacted(data, layout) for name, data in found.items()})
+
+
+def redacted(data: bytes, layout: Layout) -> bytes:
+    """Return a part without the device's token and without what stands before "@" in addresses."""
+    data = _USER.sub(b"://" + HIDDEN.encode() + b"@", data)
+    try:
+        token = load_identity(layout.identity).token.encode()
+    except EdgeKitError:
+        return data
+    return data.replace(token, HIDDEN.encode()) if token else data
+
+
+def bounded(parts: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the parts cut to 256 KiB each and, first come first served, 3 MiB together.
+
+    What does not fit is named in "left-out.txt": 3 MiB before compression stay below
+    `edgekit.jobs.MAX_DIAGNOSIS_BYTES` also when nothing can be compressed.
+    """
+    kept: dict[str, bytes] = {}
+    left_out: list[str] = []
+    room = MAX_BYTES
+    for name, data in parts.items():
+        cut = data[:MAX_FILE_BYTES]
+        if len(cut) > room or len(kept) >= MAX_PARTS:
+            left_out.append(name)
+            continue
+        kept[name], room = cut, room - len(cut)
+    if left_out:
+        kept["left-out.txt"] = "\n".join(left_out).encode()[:MAX_FILE_BYTES]
+    return kept
 
 
 def write(path: Path, parts: dict[str, bytes], *, now: datetime) -> None:

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from device_agent.status import Status
 from edgekit.errors import EdgeKitError, PortInUseError
+from edgekit.machine import Probe
 
 HOST = "127.0.0.1"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -39,7 +40,29 @@ def render(status: Status) -> str:
     ]
     if status.spool is not None:
         lines += _spool(status)
+    if status.machine is not None:
+        lines += _machine(status.machine)
     return "\n".join(lines) + "\n"
+
+
+def _machine(machine: Probe) -> list[str]:
+    """Return what the machine tells; what it does not tell is no line."""
+    told = [
+        ("edgekit_machine_temperature_celsius", "gauge", machine.temperature_c),
+        ("edgekit_machine_frequency_mhz", "gauge", machine.frequency_mhz),
+        ("edgekit_machine_throttled", "gauge", machine.throttled),
+        ("edgekit_machine_throttle_events_total", "counter", machine.throttle_count),
+    ]
+    lines = [
+        line
+        for name, kind, value in told
+        if value is not None
+        for line in (*_family(name, kind, "Of the processor."), f"{name} {float(value):g}")
+    ]
+    if machine.governor:
+        lines += _family("edgekit_machine_power_mode", "gauge", "1 for the governor of frequency.")
+        lines.append(f"edgekit_machine_power_mode{_labels(governor=machine.governor)} 1")
+    return lines
 
 
 def _spool(status: Status) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from device_agent.status import ModelStatus, Status
+from edgekit.machine import Probe
 
 
 def lines(status: Status) -> list[str]:
@@ -26,7 +27,25 @@ def lines(status: Status) -> list[str]:
             f"spool    {spool.waiting} waiting, {spool.windows} windows and"
             f" {spool.inferences} inferences recorded, {spool.dropped} dropped"
         )
+    if status.machine is not None and (said := _machine(status.machine)):
+        text.append(f"machine  {said}")
     return text
+
+
+def _machine(machine: Probe) -> str:
+    """Return what the machine tells; empty when it tells nothing."""
+    parts = []
+    if machine.temperature_c is not None:
+        parts.append(f"{machine.temperature_c:.1f} °C")
+    if machine.frequency_mhz is not None:
+        parts.append(f"{machine.frequency_mhz:.0f} MHz")
+    if machine.governor:
+        parts.append(f"power mode {machine.governor}")
+    if machine.throttled:
+        parts.append("throttled now")
+    if machine.throttle_count is not None:
+        parts.append(f"throttled {machine.throttle_count} times since boot")
+    return ", ".join(parts)
 
 
 def _model(model: ModelStatus) -> str:

@@ -16,6 +16,7 @@ from device_agent.spool import SpoolFacts, read_facts
 from device_agent.states import AT_REST
 from edgekit import codec
 from edgekit.errors import FormatError
+from edgekit.machine import SYSTEM, Probe, probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,7 @@ class Status:
         contact_error: Why the server was not reached last.
         models: By name.
         spool: Counters of telemetry; None before the first start.
+        machine: Temperature, frequency, throttling and power mode at this moment.
     """
 
     device_id: str
@@ -95,6 +97,7 @@ class Status:
     contact_error: str = ""
     models: dict[str, ModelStatus] = field(default_factory=dict)
     spool: SpoolFacts | None = None
+    machine: Probe | None = None
 
 
 def model_status(front: FrontView) -> ModelStatus:
@@ -135,7 +138,7 @@ def agent_runs(lock: Path) -> bool:
     return False
 
 
-def read_status(layout: Layout) -> Status:
+def read_status(layout: Layout, *, system: Path = SYSTEM) -> Status:
     """Put together what the folder says about the device.
 
     Raises:
@@ -157,6 +160,7 @@ def read_status(layout: Layout) -> Status:
         contact_error=live.contact_error if live else "",
         models=_models(layout, live),
         spool=read_facts(layout.spool),
+        machine=probe(0.0, system=system),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a server asks a device to do besides deployments: benchmarks, parameters; and the answers.
+"""What a server asks of a device besides deployments: benchmarks, parameters, diagnoses; answers.
 
 Plain frozen dataclasses, JSON by edgekit.codec; the addresses are links of `edgekit.protocol`.
 """
@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+DIAGNOSIS_TYPE = "application/gzip"
+MAX_DIAGNOSIS_BYTES = 4 << 20
+"""Largest diagnose bundle; both sides keep to it."""
 
 
 class BenchmarkRefusal(StrEnum):
@@ -110,3 +114,14 @@ class ParametersAnswers:
     """POST parameters: what came of them, by model."""
 
     answers: tuple[ParametersAnswer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiagnosisFailure:
+    """What a device answers that was asked for a diagnose bundle and could make none.
+
+    Attributes:
+        problem: Why, for people.
+    """
+
+    problem: str

@@ -23,6 +23,7 @@ LINK_DELTA = "edgekit:delta"
 """Of an artifact, with ":" and the SHA-256 of the bundle that the delta begins at."""
 LINK_BENCHMARK = "edgekit:benchmark"
 LINK_PARAMETERS = "edgekit:parameters"
+LINK_DIAGNOSIS = "edgekit:diagnosis"
 LINK_TOKEN = "edgekit:token"  # noqa: S105 (a relation, no secret)
 META_TARGET = "edgekit:target"
 META_MODEL = "edgekit:model"

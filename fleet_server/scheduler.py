@@ -75,6 +75,7 @@ class Scheduler:
             self._attempt("recorded answers", lambda: self._services.field.forget(now=now))
             self._attempt("windows", lambda: self._forget_windows(now))
             self._attempt("answers", lambda: self._forget_answers(now))
+            self._attempt("diagnoses", lambda: self._services.diagnoses.forget(now=now))
             self._attempt("events", lambda: self._services.events.forget(now=now))
             self._attempt("calls", lambda: self._services.webhooks.forget(now=now))
 

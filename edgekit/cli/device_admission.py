@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.options import AsJson, Server, TokenFile, connect, pairs
+from edgekit.cli.device_bundle import collect
+from edgekit.cli.options import AsJson, Server, TokenFile, connect, pairs, seconds
 from edgekit.cli.output import joined, print_json, print_table, say, short, when
 from edgekit.client.http import FleetClient
 from edgekit.client.wire import DeviceView
@@ -102,9 +103,21 @@ def uninstall(
 
 
 def diagnose(
-    device: Device, server: Server = "", token_file: TokenFile = None, as_json: AsJson = False
+    *,
+    device: Device,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Ask the device for its diagnose bundle, and write it here (tar.gz)."),
+    ] = None,
+    wait: Annotated[str, typer.Option(help="How long to wait for it: 90s, 30m, 1h.")] = "15m",
+    server: Server = "",
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say why a device runs what it runs; exit code 1 when something needs attention."""
+    if bundle is not None:
+        with connect(server, token_file) as client:
+            return collect(client, device, bundle, within_s=seconds(wait))
     with connect(server, token_file) as client:
         found = client.diagnose(device)
     if as_json:

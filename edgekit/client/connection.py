@@ -103,6 +103,13 @@ class Connection:
         status, data = self._exchange("GET", path, None)
         return None if status == 404 else self._read_as(kind, path, status, data)
 
+    def fetch(self, path: str) -> bytes:
+        """Return the bytes that GET finds. Raises as `ask` does."""
+        status, data = self._exchange("GET", path, None)
+        if status >= 300:
+            raise error_of(status, data, where=f"{self.server_url}{path}")
+        return data
+
     def upload(self, path: str, file: Path, *, size: int) -> None:
         """Stream a file of `size` bytes with PUT. Raises as `ask` does.
 

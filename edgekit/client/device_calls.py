@@ -18,6 +18,7 @@ from edgekit.client.device_wire import (
     RanView,
 )
 from edgekit.client.wire import DeviceView
+from edgekit.client.wire_diagnosis import DiagnosisRequest
 
 API = "/api/v1"
 
@@ -75,6 +76,19 @@ class DeviceCalls:
     def diagnose(self, device: str) -> Diagnosis:
         """Return why a device runs what it runs."""
         return self._connection.ask(Diagnosis, "GET", f"{_device(device)}/diagnosis")
+
+    def ask_diagnosis(self, device: str) -> DiagnosisRequest:
+        """Ask a device for its diagnose bundle."""
+        return self._connection.ask(DiagnosisRequest, "POST", f"{_device(device)}/diagnoses")
+
+    def diagnosis(self, device: str, number: int) -> DiagnosisRequest:
+        """Return how far such a request is."""
+        path = f"{_device(device)}/diagnoses/{number}"
+        return self._connection.ask(DiagnosisRequest, "GET", path)
+
+    def diagnosis_bundle(self, device: str, number: int) -> bytes:
+        """Return a diagnose bundle, a tar.gz."""
+        return self._connection.fetch(f"{_device(device)}/diagnoses/{number}/bundle")
 
     def add_gateway(self, name: str) -> GatewayToken:
         """Make a token for a gateway; it is shown only here."""

@@ -15,6 +15,7 @@ from fleet_server.api import (
     ddi,
     ddi_confirmation,
     devices,
+    diagnoses,
     events,
     experiments,
     field,
@@ -88,6 +89,8 @@ def _routers(context: Context) -> tuple[APIRouter, ...]:
         benchmarks.make_router(context),
         parameters.make_device_router(context),
         parameters.make_router(context),
+        diagnoses.make_device_router(context),
+        diagnoses.make_router(context),
     )
 
 

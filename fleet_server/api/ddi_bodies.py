@@ -12,6 +12,7 @@ from edgekit.confirmation import AutoConfirmState, ConfirmationState
 from edgekit.protocol import (
     LINK_BENCHMARK,
     LINK_DELTA,
+    LINK_DIAGNOSIS,
     LINK_PARAMETERS,
     LINK_PROFILE,
     LINK_TELEMETRY,
@@ -80,6 +81,8 @@ def controller_base(
         links[LINK_BENCHMARK] = Link(href=f"{url}/benchmark/{answer.benchmark}")
     if answer.parameters:
         links[LINK_PARAMETERS] = Link(href=f"{url}/parameters?c={answer.parameters}")
+    if answer.diagnosis is not None:
+        links[LINK_DIAGNOSIS] = Link(href=f"{url}/diagnosis/{answer.diagnosis}")
     if answer.installed is not None:
         links["installedBase"] = Link(href=f"{url}/installedBase/{answer.installed}")
     if answer.attributes_wanted:

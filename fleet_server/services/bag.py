@@ -11,6 +11,7 @@ from fleet_server.services.checkin import CheckInService
 from fleet_server.services.config import Settings
 from fleet_server.services.confirming import ConfirmationService, InstalledService
 from fleet_server.services.deltas import DeltaService
+from fleet_server.services.diagnoses import DiagnosisService
 from fleet_server.services.drift import DriftService
 from fleet_server.services.enrolment import EnrolmentService
 from fleet_server.services.events import EventService
@@ -61,6 +62,7 @@ class Services:
     telemetry: TelemetryService
     rollouts: RolloutService
     benchmarks: BenchmarkService
+    diagnoses: DiagnosisService
     garbage: GarbageService
     parameters: ParametersService
 
@@ -107,6 +109,7 @@ def make_services(
         telemetry=TelemetryService(database, kept_days=settings.windows_kept_days),
         rollouts=RolloutService(database, plans, times),
         benchmarks=BenchmarkService(database, plans),
+        diagnoses=DiagnosisService(database, poll_interval_s=settings.poll_interval_s),
         garbage=GarbageService(database, blobs, deltas),
         parameters=ParametersService(database, blobs),
     )

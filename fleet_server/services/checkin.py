@@ -50,6 +50,7 @@ class PollAnswer:
         cancel: Deployment to give up; None for none.
         attributes_wanted: The device shall report its attributes.
         benchmark: Job for a device that has nothing else to do; None for none.
+        diagnosis: Request for a diagnose bundle; None for none.
         token_sha256: Digest of the device's token as of this answer.
         keeps: The answer holds until something changes; False when time alone may change it.
         version: Number of the latest change that the answer knows.
@@ -62,6 +63,7 @@ class PollAnswer:
     cancel: int | None
     attributes_wanted: bool
     benchmark: int | None
+    diagnosis: int | None
     token_sha256: str
     keeps: bool
     version: int
@@ -130,6 +132,7 @@ class CheckInService:
             cancelling=cancelling,
             waits=waits,
             benchmark=tables.benchmarks.waiting(device_id),
+            diagnosis=tables.diagnoses.waiting(device_id),
             installed=last_kept(deployments),
             withheld=gatekeeper.withheld,
             offer=offer,
@@ -152,6 +155,7 @@ class _Visit:
     withheld: bool
     offer: Offer | None
     benchmark: int | None
+    diagnosis: int | None
     version: int
     parameters: int
 
@@ -172,6 +176,7 @@ class _Visit:
             cancel=self.cancelling.deployment.id if self.cancelling and self.waits else None,
             attributes_wanted=self.device.attributes_wanted,
             benchmark=self.benchmark if self._may_measure else None,
+            diagnosis=self.diagnosis,
             token_sha256=self.device.token_sha256,
             keeps=not self.withheld and self.cancelling is None,
             version=self.version,

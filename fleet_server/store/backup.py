@@ -38,7 +38,7 @@ from sqlalchemy import table as table_clause
 from edgekit import codec
 from edgekit.errors import ConflictError, FormatError, StorageError, TrustError, UsageError
 from edgekit.trust.keys import open_pem, sealed_pem
-from fleet_server.store import schema_access, schema_trust
+from fleet_server.store import schema_access, schema_diagnoses, schema_trust
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.schema import metadata
@@ -49,7 +49,11 @@ MIN_PASSPHRASE = 8
 _NAMES = re.compile(r"manifest\.json|tables/[a-z_]+\.jsonl|keys/[a-z]+\.pem|blobs/[0-9a-f]{64}")
 _MANY = 500
 _LEAP = 1_000_000
-_LEFT_OUT = {schema_access.kept_answers.name, schema_trust.online_keys.name}
+_LEFT_OUT = {
+    schema_access.kept_answers.name,
+    schema_trust.online_keys.name,
+    schema_diagnoses.diagnoses.name,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

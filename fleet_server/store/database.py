@@ -23,6 +23,7 @@ from fleet_server.store.bundles import SqlBundles
 from fleet_server.store.changes import SqlChanges
 from fleet_server.store.deployments import SqlDeployments
 from fleet_server.store.devices import SqlDevices, SqlTokens
+from fleet_server.store.diagnoses import SqlDiagnoses
 from fleet_server.store.dialects import KIND, Kind, open_engine
 from fleet_server.store.drift import SqlDriftHours
 from fleet_server.store.events import SqlAlarms, SqlEvents
@@ -64,6 +65,7 @@ class SqlTables:
         self.alarms = SqlAlarms(connection)
         self.webhooks = SqlWebhooks(connection)
         self.benchmarks = SqlBenchmarks(connection)
+        self.diagnoses = SqlDiagnoses(connection)
         self.bundles = SqlBundles(connection)
         self.trust_files = SqlTrustFiles(connection)
         self.online_keys = SqlOnlineKeys(connection)

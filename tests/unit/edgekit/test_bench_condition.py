@@ -34,7 +34,9 @@ def board(root: Path, *, mhz: int = 1800, milli_c: int = 61_500, throttled: str 
 
 def test_a_board_says_how_fast_and_how_hot_its_processor_is(tmp_path):
     seen = probe(2.0, system=board(tmp_path))
-    assert seen == Probe(at_s=2.0, frequency_mhz=1800.0, temperature_c=61.5, throttled=False)
+    assert seen == Probe(
+        at_s=2.0, frequency_mhz=1800.0, temperature_c=61.5, throttled=False, governor="ondemand"
+    )
 
 
 def test_what_a_machine_does_not_tell_is_unknown(tmp_path):
