@@ -9,7 +9,7 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,15 +109,18 @@ def create_app(config: ServerConfig) -> ASGIApp:
             todo=f"run: edgekit server init {config.data}",
         )
     database = SqlDatabase.open(config.database_url)
-    database.migrate()
-    services = make_services(
-        database,
-        open_blobs(config),
-        open_trust(config, database),
-        config.settings,
-        deltas=FolderDeltas(config.blobs / "deltas"),
-        poster=HttpPoster(),
-    )
+    with ExitStack() as unless_served:
+        unless_served.callback(database.close)
+        database.migrate()
+        services = make_services(
+            database,
+            open_blobs(config),
+            open_trust(config, database),
+            config.settings,
+            deltas=FolderDeltas(config.blobs / "deltas"),
+            poster=HttpPoster(),
+        )
+        unless_served.pop_all()
     board = Board(database, seen_every_s=config.settings.poll_interval_s / 10)
     turn = turn_of(database, config.data)
     scheduler = Scheduler(services, turn, tick_s=config.settings.tick_s, clock=utc_now)

@@ -238,7 +238,8 @@ def test_a_bundle_signed_under_another_version_is_refused(
 def test_a_model_that_fails_in_service_is_taken_back_by_the_device(
     device: Device, fleet: Fleet, tmp_path: Path, kind: dict[str, Any], extra: str, reason: str
 ) -> None:
-    device.configure(extra + CONFIG + samples(tmp_path / "samples"))
+    patient = CONFIG.replace("duration_s = 1.0", "duration_s = 5.0")  # a slow model answers seldom
+    device.configure(extra + patient + samples(tmp_path / "samples"))
     before = installed(device)
     bad = ended(fleet.offer(make_bundle(tmp_path / "bundles", "2.0.0", **kind)))
     assert bad.outcome == ("reverted", reason)

@@ -101,6 +101,12 @@ def _phase(server: Server, rollout: str) -> str:
         return str(client.rollout(rollout).phase)
 
 
+def starts(data: Path) -> None:
+    server = Server(data)
+    server.start()
+    server.stop()
+
+
 def test_a_machine_joins_with_the_secret_of_its_server_only(
     postgres_url: str, tmp_path: Path
 ) -> None:
@@ -120,7 +126,7 @@ def test_a_machine_joins_with_the_secret_of_its_server_only(
         join_server(two, wrong)
     assert not two.online_secret.exists()
     join_server(two, one.online_secret)
-    create_app(two)
+    starts(tmp_path / "2")
     assert two.online_secret.stat().st_mode & 0o777 == 0o600
 
 
@@ -130,7 +136,7 @@ def test_a_secret_may_lie_elsewhere(postgres_url: str, tmp_path: Path) -> None:
     where = {"database": postgres_url, "online_secret_file": str(elsewhere)}
     one, two = (load_config(configured(tmp_path / name, **where), {}) for name in "12")
     initialise(one)
-    create_app(two)
+    starts(tmp_path / "2")
     assert not (tmp_path / "1" / "keys").exists()
     elsewhere.write_text("too short")
     with pytest.raises(UsageError, match="fewer than"):
