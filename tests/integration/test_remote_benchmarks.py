@@ -156,9 +156,21 @@ def test_what_nobody_could_measure_is_refused(server, devices):
 
 
 @pytest.fixture(scope="module")
-def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneDevice]:
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneDevice]:
     with one_device(tmp_path_factory.mktemp("one"), channels=16) as device:
         yield device
+
+
+@pytest.fixture
+def device(one: OneDevice) -> OneDevice:
+    """The device with no update under way: what came before is committed."""
+    wait_for("the update has ended", lambda: settled(one), timeout_s=60)
+    return one
+
+
+def settled(device: OneDevice) -> bool:
+    journal = json.loads((device.state / "journal.json").read_bytes())
+    return bool(journal["state"] == "idle" and journal["last"])
 
 
 def bundle_of(device: OneDevice, version: str) -> str:
