@@ -25,9 +25,10 @@ from edgekit.protocol import TelemetryBatch
 from edgekit.trust.online import OnlineKeys
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.services.access import digest_of
-from fleet_server.services.bag import Services, make_services
+from fleet_server.services.assembly import Services, make_services
 from fleet_server.services.config import Settings
-from fleet_server.services.records import DeviceRecord, ReleaseRecord, VariantRecord
+from fleet_server.services.records.devices import DeviceRecord
+from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
 from fleet_server.services.trust import TrustService
 from fleet_server.store import schema
 from fleet_server.store.blobs import FolderBlobs

@@ -22,7 +22,7 @@ from edgekit.protocol import TENANT
 from edgekit.trust.keystore import KeyStore
 from fleet_server.services.access import digest_of
 from fleet_server.services.config import load_config
-from fleet_server.services.records import DeviceRecord
+from fleet_server.services.records.devices import DeviceRecord
 from fleet_server.store.database import SqlDatabase
 
 EDGEKIT = [sys.executable, "-m", "edgekit.cli", "server"]

@@ -29,9 +29,9 @@ from fleet_server.domain.access import Role
 from fleet_server.membership import found, is_member, open_trust
 from fleet_server.scheduler import Scheduler
 from fleet_server.services.accounts import FIRST_ADMIN, AccountService
-from fleet_server.services.bag import Services, make_services
+from fleet_server.services.assembly import Services, make_services
 from fleet_server.services.config import ServerConfig, Settings
-from fleet_server.services.file_ports import Blobs
+from fleet_server.services.ports.files import Blobs
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.deltas import FolderDeltas

@@ -14,7 +14,7 @@ from edgekit.errors import ConflictError, TrustError, UsageError
 from edgekit.trust.online import OnlineKeys
 from edgekit.trust.policy import SNAPSHOT, TIMESTAMP
 from fleet_server.services.config import ServerConfig
-from fleet_server.services.ports import Database, Tables
+from fleet_server.services.ports.database import Database, Tables
 from fleet_server.services.trust import WAITING_ROOT, TrustService
 
 _LEAST_SECRET = 32

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from edgekit.errors import EdgeKitError
-from fleet_server.services.bag import Services
+from fleet_server.services.assembly import Services
 from fleet_server.services.benchmarks import LATENCY
-from fleet_server.services.turn import Turn
+from fleet_server.services.ports.turns import Turn
 
 logger = logging.getLogger(__name__)
 

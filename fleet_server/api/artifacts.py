@@ -16,7 +16,8 @@ from fleet_server.api.context import CONTROLLER, Context
 from fleet_server.api.ddi_bodies import DELTA_MARK, artifact, artifact_name
 from fleet_server.api.ranges import Part, Span, UnsatisfiableError, parse_ranges, parts_of
 from fleet_server.services.errors import NotFoundError
-from fleet_server.services.records import DeploymentRecord, VariantRecord
+from fleet_server.services.records.deployments import DeploymentRecord
+from fleet_server.services.records.releases import VariantRecord
 
 _CHUNK_BYTES = 1 << 18
 _MD5 = ".MD5SUM"

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fleet_server.domain.access import SAFE_METHODS
 from fleet_server.services.accounts import AccountService
-from fleet_server.services.people import AuditRecord, Caller
+from fleet_server.services.records.accounts import AuditRecord, Caller
 
 _LINE = "audit_line"
 _MAX_ACTION = 1024

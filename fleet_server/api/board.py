@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from fleet_server.services.ports import Database
+from fleet_server.services.ports.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from fleet_server.api.board import Board
 from fleet_server.api.metrics import Metrics
 from fleet_server.api.proxy import ProxyRule
 from fleet_server.domain.access import needed
-from fleet_server.services.bag import Services
+from fleet_server.services.assembly import Services
 from fleet_server.services.config import Settings
 from fleet_server.services.credentials import Credentials, Scheme, authenticate
 from fleet_server.services.errors import TooLargeError, UnknownCallerError, UnknownFormatError
-from fleet_server.services.records import DeviceRecord
+from fleet_server.services.records.devices import DeviceRecord
 
 MANAGEMENT = "/api/v1/"
 CONTROLLER = f"/{TENANT}/controller/v1/"

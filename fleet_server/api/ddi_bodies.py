@@ -41,12 +41,9 @@ from edgekit.protocol import (
 from fleet_server.api.context import CONTROLLER, TUF
 from fleet_server.domain.deployment import DeploymentState
 from fleet_server.services.checkin import PollAnswer
-from fleet_server.services.records import (
-    DeploymentRecord,
-    DeviceRecord,
-    FeedbackRecord,
-    VariantRecord,
-)
+from fleet_server.services.records.deployments import DeploymentRecord, FeedbackRecord
+from fleet_server.services.records.devices import DeviceRecord
+from fleet_server.services.records.releases import VariantRecord
 from fleet_server.services.views import kind_word
 
 _PART = "bApp"

@@ -25,7 +25,7 @@ from fleet_server.api.ddi import MAX_BATCH_BYTES
 from fleet_server.api.encodings import ACCEPTED, unpack
 from fleet_server.api.metrics import Metrics
 from fleet_server.api.problems import answer_error
-from fleet_server.services.bag import Services
+from fleet_server.services.assembly import Services
 from fleet_server.services.credentials import Credentials, authenticate
 from fleet_server.services.errors import SlowError, TooLargeError
 from fleet_server.services.gathering import Gathering

@@ -22,7 +22,7 @@ from edgekit.errors import UsageError
 from fleet_server.api.audited import record_login
 from fleet_server.api.context import Context, run_in_threadpool
 from fleet_server.domain.access import Role
-from fleet_server.services.people import AccountRecord, AuditRecord, TokenRecord
+from fleet_server.services.records.accounts import AccountRecord, AuditRecord, TokenRecord
 
 PREFIX = "/api/v1"
 _MOST_LINES = 1000

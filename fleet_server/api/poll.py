@@ -24,7 +24,7 @@ from fleet_server.api.ddi_bodies import controller_base
 from fleet_server.api.metrics import Metrics
 from fleet_server.api.problems import RETRY_AFTER_S
 from fleet_server.api.proxy import Headers, ProxyRule, strip_root
-from fleet_server.services.bag import Services
+from fleet_server.services.assembly import Services
 from fleet_server.services.config import Settings
 from fleet_server.services.credentials import Credentials, Scheme, authenticate, seat_digest
 from fleet_server.services.errors import NotFoundError, UnknownCallerError

@@ -20,8 +20,8 @@ from edgekit import codec
 from edgekit.client.wire import Problem
 from edgekit.errors import ConflictError, EdgeKitError, UsageError
 from fleet_server.api.problems import answer_error
-from fleet_server.services.bag import Services
-from fleet_server.services.people import KeptAnswer
+from fleet_server.services.assembly import Services
+from fleet_server.services.records.accounts import KeptAnswer
 
 HEADER = "idempotency-key"
 _PREFIX = "/api/v1/"

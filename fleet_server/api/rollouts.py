@@ -10,7 +10,7 @@ from edgekit.client.wire import DeploymentView, NewRollout, PlanRow, RolloutView
 from fleet_server.api.context import Context
 from fleet_server.api.management import PREFIX
 from fleet_server.api.pages import After, Limit, link_next
-from fleet_server.services.ports import Database
+from fleet_server.services.ports.database import Database
 from fleet_server.services.rollout_schema import rollout_schema
 from fleet_server.services.views import deployment_view, rollout_view
 

@@ -2,7 +2,7 @@
 
     config       what an operator may set
     records      what is stored, as values
-    ports        what storage must offer
+    ports        what storage and files must offer
     enrolment    who may become a device
     access       who an administrator is
     trust        signed metadata that people bring
@@ -15,7 +15,7 @@
     rollouts     start, step and steer rollouts
     fleet        devices as people see and set them
     narrative    happenings as sentences
-    bag          all of it, put together
+    assembly     all of it, put together
     views        records -> what the management API answers
 
 No HTTP and no SQL here.

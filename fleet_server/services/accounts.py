@@ -18,10 +18,15 @@ from edgekit.errors import ConflictError, RefusedError, UsageError
 from fleet_server.domain.access import Role, narrows
 from fleet_server.services.access import digest_of, new_token
 from fleet_server.services.errors import GuessingError, NotFoundError, UnknownCallerError
-from fleet_server.services.guesses import Guesses
+from fleet_server.services.password_guesses import Guesses
 from fleet_server.services.passwords import hash_password, verify_password
-from fleet_server.services.people import AccountRecord, AuditRecord, Caller, TokenRecord
-from fleet_server.services.ports import Database, Tables
+from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.records.accounts import (
+    AccountRecord,
+    AuditRecord,
+    Caller,
+    TokenRecord,
+)
 
 logger = logging.getLogger(__name__)
 

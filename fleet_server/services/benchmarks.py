@@ -20,16 +20,12 @@ from fleet_server.domain.field_alarm import Expected, FieldAlarm, field_alarm
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.selector import parse_selector
 from fleet_server.services.errors import NotFoundError
-from fleet_server.services.event_records import AlarmRecord, EventRecord
 from fleet_server.services.fleet_plan import PlanCache
-from fleet_server.services.ports import Database, Tables
-from fleet_server.services.records import (
-    BenchmarkRecord,
-    BenchmarkState,
-    DeviceRecord,
-    ReleaseRecord,
-    VariantRecord,
-)
+from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.records.benchmarks import BenchmarkRecord, BenchmarkState
+from fleet_server.services.records.devices import DeviceRecord
+from fleet_server.services.records.events import AlarmRecord, EventRecord
+from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
 
 logger = logging.getLogger(__name__)
 MAX_PAGE = 1000

@@ -26,13 +26,10 @@ from fleet_server.services.fleet_plan import (
 )
 from fleet_server.services.gatekeeper import Gatekeeper
 from fleet_server.services.offers import Offer
-from fleet_server.services.ports import Database, Tables
-from fleet_server.services.records import (
-    DeploymentRecord,
-    DeviceRecord,
-    DeviceState,
-    VariantRecord,
-)
+from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.records.deployments import DeploymentRecord
+from fleet_server.services.records.devices import DeviceRecord, DeviceState
+from fleet_server.services.records.releases import VariantRecord
 
 logger = logging.getLogger(__name__)
 

@@ -16,14 +16,10 @@ from edgekit.errors import ConflictError
 from fleet_server.domain.deployment import Deployment, DeploymentState
 from fleet_server.services.errors import GoneError, NotFoundError
 from fleet_server.services.fleet_plan import KEPT_STATES, PlanCache
-from fleet_server.services.ports import Database, Tables
-from fleet_server.services.records import (
-    AutoConfirm,
-    DeploymentRecord,
-    DeviceRecord,
-    FeedbackRecord,
-    VariantRecord,
-)
+from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.records.deployments import DeploymentRecord, FeedbackRecord
+from fleet_server.services.records.devices import AutoConfirm, DeviceRecord
+from fleet_server.services.records.releases import VariantRecord
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from edgekit.delta import WORTH, make_delta
 from edgekit.errors import EdgeKitError, StorageError
-from fleet_server.services.file_ports import Blobs, DeltaFiles
-from fleet_server.services.records import ReleaseRecord
+from fleet_server.services.ports.files import Blobs, DeltaFiles
+from fleet_server.services.records.releases import ReleaseRecord
 
 logger = logging.getLogger(__name__)
 MAX_BUNDLE_BYTES = 256 << 20

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from edgekit.client.wire_diagnosis import DiagnosisRequest, DiagnosisState
 from edgekit.errors import ConflictError, UsageError
 from edgekit.jobs import MAX_DIAGNOSIS_BYTES
-from fleet_server.services.diagnosis_port import DiagnosisRecord
 from fleet_server.services.errors import GoneError, NotFoundError, TooLargeError
-from fleet_server.services.ports import Database, Tables
+from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.records.diagnoses import DiagnosisRecord
 
 logger = logging.getLogger(__name__)
 

@@ -21,12 +21,12 @@ from fleet_server.domain.drift import (
     hour_of,
     references_for,
 )
-from fleet_server.services.drift_port import DriftRecord
-from fleet_server.services.event_records import AlarmRecord
 from fleet_server.services.events import EventService
 from fleet_server.services.fleet_plan import PlanCache
-from fleet_server.services.ports import Database, Tables
-from fleet_server.services.records import FlagRecord
+from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.records.drift import DriftRecord
+from fleet_server.services.records.events import AlarmRecord
+from fleet_server.services.records.flags import FlagRecord
 
 GRACE = timedelta(minutes=10)
 """Windows of an hour are waited for so long after its end."""

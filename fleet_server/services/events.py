@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from edgekit import codec
 from edgekit.client.wire_events import AlarmView, EventView
 from fleet_server.domain.events import EventKind
-from fleet_server.services.event_records import AlarmRecord, EventRecord
-from fleet_server.services.ports import Database, Tables
+from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.records.events import AlarmRecord, EventRecord
 
 MAX_EVENTS = 1000
 KEPT = timedelta(days=90)

@@ -26,13 +26,10 @@ from fleet_server.domain.guard_rails import MIN_ERRORS
 from fleet_server.domain.rollout import Rollout
 from fleet_server.services.drift import HOLD_FOR, drifting
 from fleet_server.services.fleet_plan import FleetPlan, stratum_of
-from fleet_server.services.ports import Tables
-from fleet_server.services.records import (
-    DeploymentRecord,
-    DeviceRecord,
-    DeviceState,
-    RolloutRecord,
-)
+from fleet_server.services.ports.database import Tables
+from fleet_server.services.records.deployments import DeploymentRecord
+from fleet_server.services.records.devices import DeviceRecord, DeviceState
+from fleet_server.services.records.rollouts import RolloutRecord
 from fleet_server.services.roster import EvidenceTimes, Roster, candidates_of, make_roster
 
 _DRIFT_KEPT = timedelta(minutes=1)

@@ -30,11 +30,11 @@ from fleet_server.domain.rollout import UNDONE_PHASES
 from fleet_server.domain.selector import intersect, parse_selector
 from fleet_server.domain.statistics import wilson
 from fleet_server.services.errors import NotFoundError
-from fleet_server.services.experiment_port import ExperimentRecord
-from fleet_server.services.field_port import Labelled
 from fleet_server.services.fleet_plan import FleetPlan, PlanCache
-from fleet_server.services.ports import Database, Tables
-from fleet_server.services.records import DeviceRecord, DeviceState
+from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.records.devices import DeviceRecord, DeviceState
+from fleet_server.services.records.experiments import ExperimentRecord
+from fleet_server.services.records.field import Labelled
 from fleet_server.services.rollouts import begin_rollout
 from fleet_server.services.roster import EvidenceTimes
 

@@ -19,9 +19,9 @@ from fleet_server.domain.deployment import (
 )
 from fleet_server.domain.events import EventKind
 from fleet_server.services.errors import GoneError, NotFoundError, TooManyError
-from fleet_server.services.event_records import EventRecord
-from fleet_server.services.ports import Database, Tables
-from fleet_server.services.records import DeploymentRecord, FeedbackRecord
+from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.records.deployments import DeploymentRecord, FeedbackRecord
+from fleet_server.services.records.events import EventRecord
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from edgekit.client.wire_field import AccuracyView, LabelsTaken, NewLabels
 from edgekit.errors import UsageError
 from fleet_server.domain.statistics import wilson
 from fleet_server.services.fleet_plan import PlanCache
-from fleet_server.services.ports import Database
+from fleet_server.services.ports.database import Database
 
 logger = logging.getLogger(__name__)
 

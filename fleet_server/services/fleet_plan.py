@@ -12,16 +12,13 @@ from fleet_server.domain.evidence import Stratum
 from fleet_server.domain.experiment import Experiment
 from fleet_server.domain.goal import DeviceHistory, Goal, ReleaseState, find_goal
 from fleet_server.domain.rollout import Rollout
-from fleet_server.services.experiment_port import ExperimentRecord
 from fleet_server.services.freeze import is_frozen
-from fleet_server.services.ports import Tables
-from fleet_server.services.records import (
-    DeploymentRecord,
-    DeviceRecord,
-    ReleaseRecord,
-    RolloutRecord,
-    VariantRecord,
-)
+from fleet_server.services.ports.database import Tables
+from fleet_server.services.records.deployments import DeploymentRecord
+from fleet_server.services.records.devices import DeviceRecord
+from fleet_server.services.records.experiments import ExperimentRecord
+from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
+from fleet_server.services.records.rollouts import RolloutRecord
 
 KEPT_STATES = frozenset(
     {DeploymentState.COMMITTED, DeploymentState.UNEXERCISED, DeploymentState.REPORTED}

@@ -8,9 +8,9 @@ from datetime import datetime
 from edgekit import codec
 from edgekit.client.device_wire import FreezeView
 from fleet_server.domain.events import EventKind
-from fleet_server.services.event_records import EventRecord
-from fleet_server.services.ports import Database, Tables
-from fleet_server.services.records import FlagRecord
+from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.records.events import EventRecord
+from fleet_server.services.records.flags import FlagRecord
 
 logger = logging.getLogger(__name__)
 

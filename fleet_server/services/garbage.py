@@ -16,10 +16,10 @@ from edgekit import codec
 from edgekit.client.wire_garbage import GarbageBundle, GarbageView
 from fleet_server.domain.events import EventKind
 from fleet_server.domain.garbage import Stored, Use, garbage, garbage_deltas
-from fleet_server.services.event_records import EventRecord
-from fleet_server.services.file_ports import Blobs, DeltaFiles
 from fleet_server.services.inspection import lineage_of
-from fleet_server.services.ports import Database
+from fleet_server.services.ports.database import Database
+from fleet_server.services.ports.files import Blobs, DeltaFiles
+from fleet_server.services.records.events import EventRecord
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ from fleet_server.domain.deployment import DeploymentKind
 from fleet_server.domain.timing import is_open
 from fleet_server.services.fleet_plan import KEPT_STATES, FleetPlan
 from fleet_server.services.offers import Offer
-from fleet_server.services.ports import Tables
-from fleet_server.services.records import DeploymentRecord, DeviceRecord
+from fleet_server.services.ports.database import Tables
+from fleet_server.services.records.deployments import DeploymentRecord
+from fleet_server.services.records.devices import DeviceRecord
 
 
 class Gatekeeper:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from edgekit.errors import EdgeKitError
 from fleet_server.services.errors import BusyError
-from fleet_server.services.records import WindowRecord
+from fleet_server.services.records.telemetry import WindowRecord
 from fleet_server.services.telemetry import TelemetryService
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,6 @@ from fleet_server.domain.deployment import FAILED_STATES, DeploymentState
 from fleet_server.domain.reach import was_tried
 from fleet_server.domain.rollout import Phase
 from fleet_server.services.errors import NotFoundError
-from fleet_server.services.file_ports import Blobs
 from fleet_server.services.fleet_plan import (
     KEPT_STATES,
     FleetPlan,
@@ -24,8 +23,10 @@ from fleet_server.services.fleet_plan import (
     goal_of,
     history_of,
 )
-from fleet_server.services.ports import Database
-from fleet_server.services.records import DeploymentRecord, DeviceRecord, DeviceState
+from fleet_server.services.ports.database import Database
+from fleet_server.services.ports.files import Blobs
+from fleet_server.services.records.deployments import DeploymentRecord
+from fleet_server.services.records.devices import DeviceRecord, DeviceState
 
 _RAN = KEPT_STATES | {DeploymentState.ACTIVATED, DeploymentState.REVERTED}
 

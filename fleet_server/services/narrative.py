@@ -22,7 +22,7 @@ from fleet_server.domain.happenings import (
     StageJudged,
     StageStarted,
 )
-from fleet_server.services.records import HappeningRecord
+from fleet_server.services.records.rollouts import HappeningRecord
 
 
 def recorded(happening: Happening, *, stage: int, at: datetime) -> HappeningRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleet_server.domain.goal import Goal
-from fleet_server.services.records import VariantRecord
+from fleet_server.services.records.releases import VariantRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,10 @@ from edgekit.jobs import ParametersAnswer, ParametersOrder, ParametersOrders
 from edgekit.parameters import check_parameters
 from fleet_server.domain.events import EventKind
 from fleet_server.services.errors import NotFoundError
-from fleet_server.services.event_records import EventRecord
-from fleet_server.services.file_ports import Blobs
-from fleet_server.services.parameters_port import ParametersRecord, ParametersState
-from fleet_server.services.ports import Database, Tables
+from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.ports.files import Blobs
+from fleet_server.services.records.events import EventRecord
+from fleet_server.services.records.parameters import ParametersRecord, ParametersState
 
 logger = logging.getLogger(__name__)
 MAX_BYTES = 16 << 10

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fleet_server.services.errors import ChangedError
-from fleet_server.services.ports import Database, Tables
+from fleet_server.services.ports.database import Database, Tables
 from fleet_server.services.views import release_view, rollout_view
 
 DEVICE, RELEASE, ROLLOUT = "devices", "releases", "rollouts"

@@ -19,10 +19,10 @@ from edgekit.trust.metadata import Metadata, Targets, load
 from fleet_server.domain.events import EventKind
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.services.errors import NotFoundError
-from fleet_server.services.event_records import EventRecord
-from fleet_server.services.file_ports import Blobs
-from fleet_server.services.ports import Database
-from fleet_server.services.records import ReleaseRecord, VariantRecord
+from fleet_server.services.ports.database import Database
+from fleet_server.services.ports.files import Blobs
+from fleet_server.services.records.events import EventRecord
+from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
 from fleet_server.services.trust import TrustService
 
 logger = logging.getLogger(__name__)

@@ -31,8 +31,9 @@ from fleet_server.services.evidence import Gatherer
 from fleet_server.services.fleet import MAX_RETRIES
 from fleet_server.services.fleet_plan import FleetPlan, PlanCache
 from fleet_server.services.narrative import recorded
-from fleet_server.services.ports import Database, Tables
-from fleet_server.services.records import DeviceRecord, RolloutRecord
+from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.records.devices import DeviceRecord
+from fleet_server.services.records.rollouts import RolloutRecord
 from fleet_server.services.roster import EvidenceTimes, candidates_of
 
 logger = logging.getLogger(__name__)

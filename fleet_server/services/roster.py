@@ -22,8 +22,9 @@ from fleet_server.domain.evidence import Population, Stratum
 from fleet_server.domain.reach import includes
 from fleet_server.domain.rollout import Rollout
 from fleet_server.services.fleet_plan import FleetPlan, can_shadow, stratum_of
-from fleet_server.services.ports import Tables
-from fleet_server.services.records import DeviceState, RolloutRecord
+from fleet_server.services.ports.database import Tables
+from fleet_server.services.records.devices import DeviceState
+from fleet_server.services.records.rollouts import RolloutRecord
 
 MAX_CONTROLS = 200
 """Controls of one stratum that are read; more say hardly more, and a gate must stay cheap."""

@@ -11,8 +11,8 @@ from edgekit.errors import FormatError
 from edgekit.protocol import MAX_BATCH_WINDOWS, TelemetryBatch, TelemetryReceipt
 from edgekit.telemetry import MAX_ANSWERS, MAX_DRIFT_BINS, MAX_DRIFT_STATISTICS, MAX_NAME, Window
 from fleet_server.services.errors import TooLargeError
-from fleet_server.services.ports import Database
-from fleet_server.services.records import WindowRecord, WindowTotals
+from fleet_server.services.ports.database import Database
+from fleet_server.services.records.telemetry import WindowRecord, WindowTotals
 
 _SPOOL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LEAST_GRANT = 10

@@ -19,7 +19,7 @@ from edgekit.trust.metadata import Metadata, Root, check_alive, check_signed, di
 from edgekit.trust.online import OnlineKeys, OnlineRepository
 from edgekit.trust.policy import ROOT, SNAPSHOT, TARGETS, TIMESTAMP
 from edgekit.trust.published import MetadataFiles
-from fleet_server.services.ports import Database
+from fleet_server.services.ports.database import Database
 
 logger = logging.getLogger(__name__)
 

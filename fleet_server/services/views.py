@@ -22,14 +22,11 @@ from edgekit.protocol import DeploymentKind as WireKind
 from fleet_server.domain.deployment import DeploymentKind
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.services.fleet_plan import KEPT_STATES, FleetPlan
-from fleet_server.services.records import (
-    DeploymentRecord,
-    DeviceRecord,
-    HappeningRecord,
-    ReleaseRecord,
-    RolloutRecord,
-    WindowTotals,
-)
+from fleet_server.services.records.deployments import DeploymentRecord
+from fleet_server.services.records.devices import DeviceRecord
+from fleet_server.services.records.releases import ReleaseRecord
+from fleet_server.services.records.rollouts import HappeningRecord, RolloutRecord
+from fleet_server.services.records.telemetry import WindowTotals
 
 _RELEASE_WORDS = {ReleaseState.LISTED: "published"}
 

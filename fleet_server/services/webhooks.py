@@ -26,8 +26,8 @@ from edgekit import codec
 from edgekit.client.wire_events import DeliveryView, NewWebhook, WebhookSecret, WebhookView
 from edgekit.errors import UsageError
 from fleet_server.services.errors import NotFoundError
-from fleet_server.services.event_records import DeliveryRecord, EventRecord, WebhookRecord
-from fleet_server.services.ports import Database, Tables
+from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.records.events import DeliveryRecord, EventRecord, WebhookRecord
 
 logger = logging.getLogger(__name__)
 

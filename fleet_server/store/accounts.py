@@ -10,7 +10,12 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from fleet_server.domain.access import Role
-from fleet_server.services.people import AccountRecord, AuditRecord, KeptAnswer, TokenRecord
+from fleet_server.services.records.accounts import (
+    AccountRecord,
+    AuditRecord,
+    KeptAnswer,
+    TokenRecord,
+)
 from fleet_server.store import schema_access as schema
 from fleet_server.store.dialects import insert_or_ignore, insert_or_update
 

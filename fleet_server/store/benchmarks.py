@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from fleet_server.services.records import BenchmarkRecord, BenchmarkState
+from fleet_server.services.records.benchmarks import BenchmarkRecord, BenchmarkState
 from fleet_server.store.schema import benchmarks
 
 

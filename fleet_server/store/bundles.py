@@ -12,7 +12,8 @@ from edgekit.manifest import Lineage
 from fleet_server.domain.garbage import COMMITS, Use
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.services.fleet_plan import KEPT_STATES
-from fleet_server.services.records import BenchmarkState, DeviceState
+from fleet_server.services.records.benchmarks import BenchmarkState
+from fleet_server.services.records.devices import DeviceState
 from fleet_server.store import schema
 from fleet_server.store.dialects import insert_or_update
 from fleet_server.store.schema import collected as _collected

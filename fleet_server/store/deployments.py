@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from fleet_server.domain.deployment import Deployment, DeploymentKind, DeploymentState
-from fleet_server.services.records import DeploymentRecord, FeedbackRecord
+from fleet_server.services.records.deployments import DeploymentRecord, FeedbackRecord
 from fleet_server.store import schema
 from fleet_server.store.batches import MANY, batched
 

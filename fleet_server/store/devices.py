@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from fleet_server.domain.selector import Selector
-from fleet_server.services.records import DeviceRecord, EnrolmentRecord
+from fleet_server.services.records.devices import DeviceRecord, EnrolmentRecord
 from fleet_server.store import schema
 from fleet_server.store.batches import MANY, batched
 from fleet_server.store.dialects import insert_or_update

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from fleet_server.services.diagnosis_port import DiagnosisRecord
+from fleet_server.services.records.diagnoses import DiagnosisRecord
 from fleet_server.store.schema_diagnoses import diagnoses
 
 _C = diagnoses.c

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, delete, select
 from edgekit import codec
 from edgekit.telemetry import Window
 from fleet_server.domain.drift import Counts, Hour, add_counts
-from fleet_server.services.drift_port import DriftRecord
+from fleet_server.services.records.drift import DriftRecord
 from fleet_server.store.dialects import insert_or_update
 from fleet_server.store.schema import releases, windows
 from fleet_server.store.schema_field import drift_hours

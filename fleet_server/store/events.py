@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from fleet_server.services.event_records import AlarmRecord, EventRecord
+from fleet_server.services.records.events import AlarmRecord, EventRecord
 from fleet_server.store.dialects import insert_or_update
 from fleet_server.store.schema_events import alarms, events
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Row, String, Table, select
 
 from fleet_server.domain.experiment import Experiment
-from fleet_server.services.experiment_port import ExperimentRecord
+from fleet_server.services.records.experiments import ExperimentRecord
 from fleet_server.store.columns import Coded, SelectorText, UtcDateTime
 from fleet_server.store.dialects import insert_or_update
 from fleet_server.store.schema import metadata

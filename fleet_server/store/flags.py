@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
-from fleet_server.services.records import FlagRecord
+from fleet_server.services.records.flags import FlagRecord
 from fleet_server.store import schema
 from fleet_server.store.dialects import insert_or_update
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from fleet_server.services.parameters_port import ParametersRecord, ParametersState
+from fleet_server.services.records.parameters import ParametersRecord, ParametersState
 from fleet_server.store.schema_parameters import device_parameters
 
 _C = device_parameters.c

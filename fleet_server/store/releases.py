@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from edgekit.errors import ConflictError
 from fleet_server.domain.goal import ReleaseState
-from fleet_server.services.records import ReleaseRecord, VariantRecord
+from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
 from fleet_server.store import schema
 
 _VARIANT_FIELDS = tuple(field.name for field in fields(VariantRecord))

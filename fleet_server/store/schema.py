@@ -25,7 +25,8 @@ from edgekit.jobs import BenchmarkJob
 from edgekit.manifest import Lineage
 from edgekit.shadow import ShadowOrder, ShadowResult
 from fleet_server.domain.rollout import Rollout
-from fleet_server.services.records import AutoConfirm, BenchmarkState, DeviceState
+from fleet_server.services.records.benchmarks import BenchmarkState
+from fleet_server.services.records.devices import AutoConfirm, DeviceState
 from fleet_server.store.columns import Coded, SelectorText, UtcDateTime, Word
 from fleet_server.store.dialects import BIG
 

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
 from edgekit import codec
 from edgekit.telemetry import LogHistogram, Window
 from fleet_server.domain.evidence import Summary
-from fleet_server.services.records import WindowRecord, WindowTotals
+from fleet_server.services.records.telemetry import WindowRecord, WindowTotals
 from fleet_server.store.batches import MANY, batched
 from fleet_server.store.dialects import insert_or_ignore
 from fleet_server.store.schema import windows

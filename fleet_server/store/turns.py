@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from edgekit.errors import StorageError
-from fleet_server.services.turn import Turn
+from fleet_server.services.ports.turns import Turn
 from fleet_server.store.database import SqlDatabase
 
 _SCHEDULER_LOCK = 0x45646773

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select
 
-from fleet_server.services.event_records import DeliveryRecord, WebhookRecord
+from fleet_server.services.records.events import DeliveryRecord, WebhookRecord
 from fleet_server.store import schema
 from fleet_server.store.dialects import insert_or_update
 from fleet_server.store.schema_events import deliveries

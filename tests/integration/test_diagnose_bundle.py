@@ -20,7 +20,7 @@ from edgekit.errors import ConflictError
 from edgekit.jobs import DIAGNOSIS_TYPE, MAX_DIAGNOSIS_BYTES
 from edgekit.protocol import LINK_DIAGNOSIS
 from fleet_server.services.diagnoses import KEPT, DiagnosisService
-from fleet_server.services.records import DeviceRecord
+from fleet_server.services.records.devices import DeviceRecord
 from fleet_server.store.database import SqlDatabase
 from tests.integration.agent_fleet import CONFIG, DEVICE, Device, quiet_end
 from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, until

@@ -18,14 +18,11 @@ from fleet_server.domain.policy import RolloutPolicy, Stage
 from fleet_server.domain.rollout import Phase, Rollout
 from fleet_server.services.evidence import Gatherer
 from fleet_server.services.fleet_plan import make_plan
-from fleet_server.services.records import (
-    DeploymentRecord,
-    DeviceRecord,
-    ReleaseRecord,
-    RolloutRecord,
-    VariantRecord,
-    WindowRecord,
-)
+from fleet_server.services.records.deployments import DeploymentRecord
+from fleet_server.services.records.devices import DeviceRecord
+from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
+from fleet_server.services.records.rollouts import RolloutRecord
+from fleet_server.services.records.telemetry import WindowRecord
 from fleet_server.services.roster import EvidenceTimes
 from fleet_server.store.database import SqlDatabase
 

@@ -16,7 +16,9 @@ from fleet_server.domain.goal import ReleaseState
 from fleet_server.services.drift import DriftService, drifting
 from fleet_server.services.events import EventService
 from fleet_server.services.fleet_plan import PlanCache
-from fleet_server.services.records import DeviceRecord, ReleaseRecord, VariantRecord, WindowRecord
+from fleet_server.services.records.devices import DeviceRecord
+from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
+from fleet_server.services.records.telemetry import WindowRecord
 from fleet_server.store.database import SqlDatabase
 from tests.integration.server_fleet import (
     Engineer,

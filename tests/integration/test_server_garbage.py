@@ -21,14 +21,10 @@ from fleet_server.domain.policy import RolloutPolicy, Stage
 from fleet_server.domain.rollout import Phase, new_rollout
 from fleet_server.services.checkin import next_offer
 from fleet_server.services.fleet_plan import make_plan
-from fleet_server.services.records import (
-    DeploymentRecord,
-    DeviceRecord,
-    DeviceState,
-    ReleaseRecord,
-    RolloutRecord,
-    VariantRecord,
-)
+from fleet_server.services.records.deployments import DeploymentRecord
+from fleet_server.services.records.devices import DeviceRecord, DeviceState
+from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
+from fleet_server.services.records.rollouts import RolloutRecord
 from fleet_server.store import schema
 from fleet_server.store.database import SqlDatabase
 from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, drive, make_bundle

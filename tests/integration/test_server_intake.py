@@ -21,7 +21,8 @@ from edgekit.protocol import TelemetryBatch
 from edgekit.telemetry import Window
 from fleet_server.services.errors import BusyError
 from fleet_server.services.gathering import MOST_WAITING, Gathering
-from fleet_server.services.records import DeviceRecord, WindowRecord
+from fleet_server.services.records.devices import DeviceRecord
+from fleet_server.services.records.telemetry import WindowRecord
 from fleet_server.services.telemetry import TelemetryService
 from fleet_server.store.backup import Seals, back_up
 from fleet_server.store.database import SqlDatabase

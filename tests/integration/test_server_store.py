@@ -23,13 +23,10 @@ from edgekit.telemetry import LogHistogram, Window
 from fleet_server.api.board import Board, Seat
 from fleet_server.domain.deployment import Deployment
 from fleet_server.domain.selector import parse_selector
-from fleet_server.services.event_records import EventRecord
-from fleet_server.services.records import (
-    DeploymentRecord,
-    DeviceRecord,
-    EnrolmentRecord,
-    WindowRecord,
-)
+from fleet_server.services.records.deployments import DeploymentRecord
+from fleet_server.services.records.devices import DeviceRecord, EnrolmentRecord
+from fleet_server.services.records.events import EventRecord
+from fleet_server.services.records.telemetry import WindowRecord
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.schema import metadata

@@ -15,13 +15,10 @@ from fleet_server.domain.rollout import Phase, Rollout
 from fleet_server.domain.selector import parse_selector
 from fleet_server.services.checkin import is_obsolete, next_offer
 from fleet_server.services.fleet_plan import FleetPlan, make_plan
-from fleet_server.services.records import (
-    DeploymentRecord,
-    DeviceRecord,
-    ReleaseRecord,
-    RolloutRecord,
-    VariantRecord,
-)
+from fleet_server.services.records.deployments import DeploymentRecord
+from fleet_server.services.records.devices import DeviceRecord
+from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
+from fleet_server.services.records.rollouts import RolloutRecord
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 S = DeploymentState

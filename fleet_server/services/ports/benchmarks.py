@@ -1,11 +1,11 @@
-"""What the use cases need of storage for benchmark jobs; as fleet_server.services.ports."""
+"""What the use cases need of storage for benchmark jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from fleet_server.services.records import BenchmarkRecord, BenchmarkState
+from fleet_server.services.records.benchmarks import BenchmarkRecord, BenchmarkState
 
 
 class Benchmarks(Protocol):

@@ -1,4 +1,4 @@
-"""What the use cases need of files: bundles and the deltas between them, as small protocols."""
+"""What the use cases need of files: bundles and the deltas between them."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fleet_server.services.guesses import FREE_ADDRESS, FREE_HERE, FREE_NAME, Guesses
+from fleet_server.services.password_guesses import FREE_ADDRESS, FREE_HERE, FREE_NAME, Guesses
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""What garbage collection needs of storage: who uses which bundle, and what was taken away."""
+"""What the use cases need of storage about bundles: who uses which, and what was taken away."""
 
 from __future__ import annotations
 

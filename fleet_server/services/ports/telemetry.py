@@ -1,4 +1,4 @@
-"""What the use cases need of stored telemetry: a protocol, implemented by fleet_server.store."""
+"""What the use cases need of storage for telemetry windows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from edgekit.telemetry import LogHistogram
 from fleet_server.domain.evidence import Summary
-from fleet_server.services.records import WindowRecord, WindowTotals
+from fleet_server.services.records.telemetry import WindowRecord, WindowTotals
 
 
 class Telemetry(Protocol):

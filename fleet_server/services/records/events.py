@@ -1,4 +1,4 @@
-"""What is stored of events, of those who are told, and of alarms, as frozen values."""
+"""What is stored of events, of those who are told, and of alarms."""
 
 from __future__ import annotations
 

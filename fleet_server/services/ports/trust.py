@@ -1,4 +1,4 @@
-"""What the use cases need of storage for trust; as fleet_server.services.ports."""
+"""What the use cases need of storage for the server's own keys."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What the use cases need of storage about devices and the tokens that they show.
-
-Small protocols, implemented by fleet_server.store.
-"""
+"""What the use cases need of storage for devices and the tokens that let them in."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from fleet_server.domain.selector import Selector
-from fleet_server.services.records import DeviceRecord, EnrolmentRecord
+from fleet_server.services.records.devices import DeviceRecord, EnrolmentRecord
 
 
 class Devices(Protocol):

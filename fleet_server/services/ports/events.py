@@ -1,4 +1,4 @@
-"""What the use cases about events need of storage: small protocols, as in `ports`."""
+"""What the use cases need of storage for events, alarms and webhooks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from fleet_server.services.event_records import (
+from fleet_server.services.records.events import (
     AlarmRecord,
     DeliveryRecord,
     EventRecord,

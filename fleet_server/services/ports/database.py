@@ -1,66 +1,33 @@
-"""What the use cases need of storage as a whole: one transaction, and where transactions come from.
+"""One transaction over all tables, and who begins it.
 
-Each table's protocol stands in a module of its own; all are implemented by fleet_server.store.
 Everything inside one `write()` becomes durable together on leaving it, or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
 from edgekit.trust.published import MetadataFiles
-from fleet_server.services.benchmark_port import Benchmarks
-from fleet_server.services.device_ports import Devices, Tokens
-from fleet_server.services.event_ports import Alarms, Events, Webhooks
-from fleet_server.services.field_tables import FieldTables
-from fleet_server.services.garbage_port import Bundles
-from fleet_server.services.people_ports import Accounts, Audit, KeptAnswers
-from fleet_server.services.records import FlagRecord
-from fleet_server.services.rollout_ports import Deployments, Releases, Rollouts
-from fleet_server.services.telemetry_port import Telemetry
-from fleet_server.services.trust_port import SealedKeys
+from fleet_server.services.ports.accounts import Accounts, Audit, KeptAnswers
+from fleet_server.services.ports.benchmarks import Benchmarks
+from fleet_server.services.ports.bundles import Bundles
+from fleet_server.services.ports.changes import Changes, Flags
+from fleet_server.services.ports.devices import Devices, Tokens
+from fleet_server.services.ports.diagnoses import Diagnoses
+from fleet_server.services.ports.drift import DriftHours
+from fleet_server.services.ports.events import Alarms, Events, Webhooks
+from fleet_server.services.ports.experiments import Experiments
+from fleet_server.services.ports.field import FieldAnswers
+from fleet_server.services.ports.parameters import DeviceParameters
+from fleet_server.services.ports.releases import Releases
+from fleet_server.services.ports.rollouts import Deployments, Rollouts
+from fleet_server.services.ports.telemetry import Telemetry
+from fleet_server.services.ports.trust import SealedKeys
 
 
-class Changes(Protocol):
-    """A numbered list of what may change a device's answer, so that every process notices."""
-
-    def record(self, device_id: str | None) -> None:
-        """Say that the answer to a device, or (None) to any, may change."""
-        ...
-
-    def version(self) -> int:
-        """Return the number of the latest change."""
-        ...
-
-    def last_for_all(self) -> int:
-        """Return the number of the latest change that concerns all."""
-        ...
-
-    def since(self, version: int) -> Sequence[tuple[int, str | None]]:
-        """Return the changes after a number, in order."""
-        ...
-
-    def forget_before(self, version: int) -> None:
-        """Delete old changes of single devices."""
-        ...
-
-
-class Flags(Protocol):
-    """Switches of the whole fleet."""
-
-    def get(self, name: str) -> FlagRecord | None:
-        """Return a flag."""
-        ...
-
-    def put(self, record: FlagRecord) -> None:
-        """Set a flag."""
-        ...
-
-
-class Tables(FieldTables, Protocol):
+class Tables(Protocol):
     """One transaction."""
 
     @property
@@ -151,6 +118,31 @@ class Tables(FieldTables, Protocol):
     @property
     def online_keys(self) -> SealedKeys:
         """The server's own keys."""
+        ...
+
+    @property
+    def diagnoses(self) -> Diagnoses:
+        """Diagnose bundles."""
+        ...
+
+    @property
+    def experiments(self) -> Experiments:
+        """A/B experiments."""
+        ...
+
+    @property
+    def drift(self) -> DriftHours:
+        """Drift by the hour."""
+        ...
+
+    @property
+    def field(self) -> FieldAnswers:
+        """Recorded answers and labels."""
+        ...
+
+    @property
+    def parameters(self) -> DeviceParameters:
+        """Parameters of models on devices."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What the use cases about people need of storage: small protocols, as in `ports`."""
+"""What the use cases need of storage for accounts, tokens, the audit log and kept answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from fleet_server.services.people import AccountRecord, AuditRecord, KeptAnswer, TokenRecord
+from fleet_server.services.records.accounts import (
+    AccountRecord,
+    AuditRecord,
+    KeptAnswer,
+    TokenRecord,
+)
 
 
 class Accounts(Protocol):

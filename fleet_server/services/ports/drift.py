@@ -1,34 +1,13 @@
-"""What the drift use case needs of storage: windows of an hour, added up, and the hours kept."""
+"""What drift needs of storage: windows of an hour, added up, and the hours kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from fleet_server.domain.drift import Counts, Hour
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriftRecord:
-    """One hour of one device and bundle.
-
-    Attributes:
-        device_id: The device.
-        model: Name of the model.
-        digest: SHA-256 of the bundle that ran.
-        hour: What was counted, and what drifted.
-        watched: There were enough hours before to say.
-        told: What drifted, in words; empty when nothing did.
-    """
-
-    device_id: str
-    model: str
-    digest: str
-    hour: Hour
-    watched: bool = False
-    told: str = ""
+from fleet_server.services.records.drift import DriftRecord
 
 
 class DriftHours(Protocol):

@@ -1,4 +1,4 @@
-"""Whose turn it is among processes; implemented by fleet_server.store."""
+"""Whose turn it is among processes."""
 
 from __future__ import annotations
 

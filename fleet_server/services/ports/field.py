@@ -1,26 +1,12 @@
-"""What field accuracy needs of storage: answers that devices recorded, and labels."""
+"""What accuracy in the field needs of storage: answers that devices recorded, and labels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Labelled:
-    """Answers of one bundle that have a label.
-
-    Attributes:
-        devices: How many devices gave them.
-        labelled: How many there are.
-        right: How many agree with their label.
-    """
-
-    devices: int = 0
-    labelled: int = 0
-    right: int = 0
+from fleet_server.services.records.field import Labelled
 
 
 class FieldAnswers(Protocol):

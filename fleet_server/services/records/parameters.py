@@ -1,12 +1,11 @@
-"""What the parameters use case needs of storage; as fleet_server.services.ports."""
+"""What is stored of parameters: one version of those of a model on a device."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 
 class ParametersState(StrEnum):
@@ -46,23 +45,3 @@ class ParametersRecord:
     state: ParametersState = ParametersState.WAITING
     digest: str = ""
     detail: str = ""
-
-
-class DeviceParameters(Protocol):
-    """Versions by device and model."""
-
-    def add(self, record: ParametersRecord) -> None:
-        """Add a version."""
-        ...
-
-    def answered(self, record: ParametersRecord) -> None:
-        """Replace state, digest and detail of a version."""
-        ...
-
-    def of_device(self, device_id: str) -> Sequence[ParametersRecord]:
-        """Return every version on a device, by model and version."""
-        ...
-
-    def count(self, device_id: str) -> int:
-        """Return how many versions there are on a device: another number after each change."""
-        ...

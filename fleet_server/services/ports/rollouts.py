@@ -1,7 +1,4 @@
-"""What the use cases need of storage about releases, rollouts and deployments.
-
-Small protocols, implemented by fleet_server.store.
-"""
+"""What the use cases need of storage for rollouts and the deployments that they make."""
 
 from __future__ import annotations
 
@@ -9,38 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from fleet_server.domain.goal import ReleaseState
-from fleet_server.services.records import (
-    DeploymentRecord,
-    FeedbackRecord,
-    HappeningRecord,
-    ReleaseRecord,
-    RolloutRecord,
-)
-
-
-class Releases(Protocol):
-    """Releases by model and version."""
-
-    def get(self, model: str, version: str) -> ReleaseRecord | None:
-        """Return a release."""
-        ...
-
-    def add(self, release: ReleaseRecord) -> None:
-        """Add a release with its variants."""
-        ...
-
-    def set_state(self, model: str, version: str, state: ReleaseState) -> None:
-        """Change the state of a release."""
-        ...
-
-    def all(self) -> Sequence[ReleaseRecord]:
-        """Return every release, oldest first."""
-        ...
-
-    def page(self, *, after: tuple[str, str] | None, limit: int | None) -> Sequence[ReleaseRecord]:
-        """Return releases behind a model's version, oldest first."""
-        ...
+from fleet_server.services.records.deployments import DeploymentRecord, FeedbackRecord
+from fleet_server.services.records.rollouts import HappeningRecord, RolloutRecord
 
 
 class Rollouts(Protocol):

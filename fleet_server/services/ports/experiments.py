@@ -1,22 +1,11 @@
-"""What experiments need of storage."""
+"""What the use cases need of storage for experiments."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from fleet_server.domain.experiment import Experiment
-from fleet_server.domain.selector import EVERYTHING, Selector
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExperimentRecord:
-    """An experiment, which devices it is for, and the rollout that promotes its winner."""
-
-    experiment: Experiment
-    selector: Selector = EVERYTHING
-    rollout: str = ""
+from fleet_server.services.records.experiments import ExperimentRecord
 
 
 class Experiments(Protocol):

@@ -18,14 +18,14 @@ from fleet_server.services.events import EventService
 from fleet_server.services.experiments import ExperimentService
 from fleet_server.services.feedback import FeedbackService
 from fleet_server.services.field import FieldService
-from fleet_server.services.file_ports import Blobs, DeltaFiles
 from fleet_server.services.fleet import FleetService
 from fleet_server.services.fleet_plan import PlanCache
 from fleet_server.services.freeze import FreezeService
 from fleet_server.services.garbage import GarbageService
 from fleet_server.services.inspection import InspectionService
 from fleet_server.services.parameters import ParametersService
-from fleet_server.services.ports import Database
+from fleet_server.services.ports.database import Database
+from fleet_server.services.ports.files import Blobs, DeltaFiles
 from fleet_server.services.precondition import ConditionalDatabase
 from fleet_server.services.publish import PublishService
 from fleet_server.services.rollouts import RolloutService

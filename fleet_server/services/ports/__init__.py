@@ -1,0 +1,1 @@
+"""What the use cases need of the outside: small protocols, implemented by fleet_server.store."""
