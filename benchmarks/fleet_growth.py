@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.fleets import DIGEST, device_id, now, token
 from edgekit.bench import Result, paired_ratio, summarize
-from edgekit.client.wire import NewRollout
+from edgekit.client.wire.rollouts import NewRollout
 from edgekit.device import DeviceProfile, Requirements, RuntimeRange
 from edgekit.protocol import TelemetryBatch
 from edgekit.trust.online import OnlineKeys

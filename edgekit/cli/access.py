@@ -9,7 +9,7 @@ import typer
 from edgekit import codec
 from edgekit.cli.options import AsJson, Server, TokenFile, connect, seconds
 from edgekit.cli.output import print_json, print_table, say, when
-from edgekit.client.people import AccountChange, NewAccount, NewToken
+from edgekit.client.wire.accounts import AccountChange, NewAccount, NewToken
 
 app = typer.Typer(help="Accounts, tokens and the audit log of a server.")
 Name = Annotated[str, typer.Argument(help="Name of the account.")]

@@ -15,7 +15,7 @@ from edgekit.bundle import open_bundle
 from edgekit.cli.options import AsJson, Server, TokenFile, connect, seconds
 from edgekit.cli.output import print_json, print_table, say, when
 from edgekit.client.http import FleetClient
-from edgekit.client.wire_benchmarks import BenchmarkView, NewBenchmark
+from edgekit.client.wire.benchmarks import BenchmarkView, NewBenchmark
 from edgekit.errors import EdgeKitError, InconclusiveError
 
 ASK_S = 1.0

@@ -13,7 +13,8 @@ from edgekit.cli import device_parameters
 from edgekit.cli.device_admission import print_ran, register
 from edgekit.cli.options import AsJson, Server, TokenFile, connect, pairs, seconds
 from edgekit.cli.output import joined, print_json, print_pairs, print_table, say, short, when
-from edgekit.client.wire import DeviceView, NewEnrolmentToken
+from edgekit.client.wire.admission import NewEnrolmentToken
+from edgekit.client.wire.devices import DeviceView
 from edgekit.errors import StorageError
 from edgekit.protocol import EnrolmentFile
 

@@ -15,7 +15,7 @@ from edgekit.cli.device_bundle import collect
 from edgekit.cli.options import AsJson, Server, TokenFile, connect, pairs, seconds
 from edgekit.cli.output import joined, print_json, print_table, say, short, when
 from edgekit.client.http import FleetClient
-from edgekit.client.wire import DeviceView
+from edgekit.client.wire.devices import DeviceView
 
 Device = Annotated[str, typer.Argument(help="Id of the device.")]
 Reason = Annotated[str, typer.Option(help="Why; shown to everybody who looks at the device.")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgekit.cli.output import say
 from edgekit.client.http import FleetClient
-from edgekit.client.wire_diagnosis import DiagnosisState
+from edgekit.client.wire.diagnoses import DiagnosisState
 from edgekit.durable import write_durably
 from edgekit.errors import NetworkError, RefusedError
 

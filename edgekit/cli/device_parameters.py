@@ -10,7 +10,7 @@ import typer
 from edgekit import codec
 from edgekit.cli.options import AsJson, Server, TokenFile, connect
 from edgekit.cli.output import print_json, print_table, say, short, when
-from edgekit.client.device_wire import ParametersView
+from edgekit.client.wire.parameters import ParametersView
 from edgekit.errors import StorageError
 
 app = typer.Typer(help="Set parameters of a model on one device, and take them back.")

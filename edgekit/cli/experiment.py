@@ -8,7 +8,7 @@ import typer
 
 from edgekit.cli.options import AsJson, Server, TokenFile, connect
 from edgekit.cli.output import print_json, print_table, say
-from edgekit.client.wire_experiment import ExperimentView, NewExperiment
+from edgekit.client.wire.experiments import ExperimentView, NewExperiment
 from edgekit.errors import UsageError
 
 app = typer.Typer(help="A/B experiments: releases side by side, compared by device.")

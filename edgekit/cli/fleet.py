@@ -9,8 +9,8 @@ import typer
 from edgekit.cli import fleet_events
 from edgekit.cli.options import AsJson, Server, TokenFile, connect
 from edgekit.cli.output import print_json, print_table, say, short, when
-from edgekit.client.device_wire import FreezeView
-from edgekit.client.wire_events import FleetStatus
+from edgekit.client.wire.events import FleetStatus
+from edgekit.client.wire.server import FreezeView
 
 app = typer.Typer(
     help="Stop every offer at once; say what happened and who is told; gateways for their devices."

@@ -18,8 +18,8 @@ from edgekit.cli.options import (
     utc_now,
 )
 from edgekit.cli.output import print_json, print_table, say, short, when
-from edgekit.client.wire import ReleaseView
-from edgekit.client.wire_field import AccuracyView
+from edgekit.client.wire.field import AccuracyView
+from edgekit.client.wire.releases import ReleaseView
 from edgekit.errors import UsageError
 
 app = typer.Typer(help="Publish releases, list them, withdraw them.")

@@ -15,7 +15,7 @@ from edgekit.cli.output import counted, joined, print_json, print_table, say, wh
 from edgekit.cli.rollout_file import read_rollout, rollout_from_flags
 from edgekit.client.http import FleetClient
 from edgekit.client.watching import exit_code, watch_rollout
-from edgekit.client.wire import HappeningView, NewRollout, RolloutView
+from edgekit.client.wire.rollouts import HappeningView, NewRollout, RolloutView
 
 app = typer.Typer(help="Bring a release to devices in stages, watch it, stop it.")
 Rollout = Annotated[str, typer.Argument(help="Id of the rollout.")]

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from edgekit.cli.options import pairs, seconds
-from edgekit.client.wire import NewRollout
+from edgekit.client.wire.rollouts import NewRollout
 from edgekit.errors import FormatError, StorageError, UsageError
 
 MAX_BYTES = 1 << 20

@@ -17,13 +17,13 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
+from edgekit.client.calls.devices import DeviceCalls
+from edgekit.client.calls.experiments import ExperimentCalls
+from edgekit.client.calls.field import FieldCalls
+from edgekit.client.calls.keeping import KeepingCalls
+from edgekit.client.calls.parameters import ParameterCalls
 from edgekit.client.connection import Connection
-from edgekit.client.device_calls import DeviceCalls
-from edgekit.client.experiment_calls import ExperimentCalls
-from edgekit.client.field_calls import FieldCalls
-from edgekit.client.keeping_calls import KeepingCalls
-from edgekit.client.parameter_calls import ParameterCalls
-from edgekit.client.people import (
+from edgekit.client.wire.accounts import (
     AccountChange,
     AccountView,
     AuditLine,
@@ -32,24 +32,18 @@ from edgekit.client.people import (
     NewToken,
     TokenView,
 )
-from edgekit.client.wire import (
+from edgekit.client.wire.admission import EnrolmentToken, NewEnrolmentToken
+from edgekit.client.wire.benchmarks import BenchmarkView, FieldAlarmView, NewBenchmark
+from edgekit.client.wire.devices import DeviceView, HistoryEntry, TelemetryTotals
+from edgekit.client.wire.releases import NewRelease, ReleaseView
+from edgekit.client.wire.rollouts import (
     DeploymentView,
-    DeviceView,
-    EnrolmentToken,
-    Health,
-    HistoryEntry,
-    NewEnrolmentToken,
-    NewRelease,
     NewRollout,
-    OnlineKeys,
     PlanRow,
-    ReleaseView,
     RolloutView,
-    TelemetryTotals,
-    TrustMetadata,
-    TrustView,
 )
-from edgekit.client.wire_benchmarks import BenchmarkView, FieldAlarmView, NewBenchmark
+from edgekit.client.wire.server import Health
+from edgekit.client.wire.trust import OnlineKeys, TrustMetadata, TrustView
 from edgekit.errors import StorageError, UsageError
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgekit import codec
-from edgekit.client.wire import Problem
+from edgekit.client.wire.server import Problem
 from edgekit.errors import (
     ConflictError,
     EdgeKitError,

@@ -14,7 +14,7 @@ from pathlib import Path
 from edgekit.bundle import Bundle, open_bundle
 from edgekit.client.http import FleetClient
 from edgekit.client.trusting import delegated_models
-from edgekit.client.wire import NewRelease, ReleaseView
+from edgekit.client.wire.releases import NewRelease, ReleaseView
 from edgekit.codec import plain
 from edgekit.device import Requirements, RuntimeRange
 from edgekit.errors import ConflictError, TrustError, UsageError

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekit import codec
 from edgekit.client.http import FleetClient
-from edgekit.client.wire import OnlineKeys, TrustView
+from edgekit.client.wire.trust import OnlineKeys, TrustView
 from edgekit.errors import FormatError
 from edgekit.trust.keys import OnlinePublicKeys, PublicKey
 from edgekit.trust.keystore import KeyStore

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from edgekit.client.http import FleetClient
-from edgekit.client.wire import RolloutView
+from edgekit.client.wire.rollouts import RolloutView
 from edgekit.errors import NetworkError
 
 FINISHED = "finished"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from edgekit.client.watching import ENDED, watch_rollout
-from edgekit.client.wire import DeploymentView, HappeningView, RolloutView
+from edgekit.client.wire.rollouts import DeploymentView, HappeningView, RolloutView
 from edgekit.demo.processes import wait_for
 from edgekit.demo.scene import MODEL, Scene
 

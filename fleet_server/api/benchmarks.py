@@ -7,7 +7,7 @@ from dataclasses import replace
 from fastapi import APIRouter, Depends, Request, Response
 
 from edgekit import codec
-from edgekit.client.wire_benchmarks import BenchmarkView, FieldAlarmView, NewBenchmark
+from edgekit.client.wire.benchmarks import BenchmarkView, FieldAlarmView, NewBenchmark
 from edgekit.jobs import BenchmarkAnswer
 from fleet_server.api.artifacts import file_response
 from fleet_server.api.context import CONTROLLER, Context, read_body, run_in_threadpool

@@ -8,18 +8,15 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from edgekit import codec
-from edgekit.client.device_wire import (
+from edgekit.client.wire.admission import (
     Because,
     DeviceToken,
-    Diagnosis,
-    FreezeView,
     GatewayToken,
     NewDevice,
     NewGateway,
-    Pin,
-    RanView,
 )
-from edgekit.client.wire import DeviceView
+from edgekit.client.wire.devices import DeviceView, Diagnosis, Pin, RanView
+from edgekit.client.wire.server import FreezeView
 from edgekit.errors import FormatError, UsageError
 from fleet_server.api.context import Context
 from fleet_server.api.management import PREFIX

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from edgekit import codec
-from edgekit.client.wire_diagnosis import DiagnosisRequest
+from edgekit.client.wire.diagnoses import DiagnosisRequest
 from edgekit.jobs import DIAGNOSIS_TYPE, MAX_DIAGNOSIS_BYTES, DiagnosisFailure
 from fleet_server.api.context import CONTROLLER, Context, read_body, run_in_threadpool
 from fleet_server.api.management import PREFIX

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from edgekit.client.wire_events import (
+from edgekit.client.wire.events import (
     AlarmView,
     CallAgain,
     DeliveryView,

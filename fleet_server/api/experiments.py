@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, Request
 
-from edgekit.client.wire_experiment import ExperimentView, NewExperiment, Winner
+from edgekit.client.wire.experiments import ExperimentView, NewExperiment, Winner
 from fleet_server.api.context import Context
 from fleet_server.api.management import PREFIX
 

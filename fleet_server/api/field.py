@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends
 
-from edgekit.client.wire_field import AccuracyView, DriftView, LabelsTaken, NewLabels
+from edgekit.client.wire.field import (
+    AccuracyView,
+    DriftView,
+    LabelsTaken,
+    NewLabels,
+)
 from fleet_server.api.context import Context
 from fleet_server.api.management import PREFIX
 

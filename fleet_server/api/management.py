@@ -6,16 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from edgekit.client.wire import (
-    DeviceView,
-    EnrolmentToken,
-    HistoryEntry,
-    NewEnrolmentToken,
-    OnlineKeys,
-    TelemetryTotals,
-    TrustMetadata,
-    TrustView,
-)
+from edgekit.client.wire.admission import EnrolmentToken, NewEnrolmentToken
+from edgekit.client.wire.devices import DeviceView, HistoryEntry, TelemetryTotals
+from edgekit.client.wire.trust import OnlineKeys, TrustMetadata, TrustView
 from fleet_server.api.context import Context
 from fleet_server.api.pages import MAX_PAGE, link_next
 from fleet_server.domain.selector import parse_selector

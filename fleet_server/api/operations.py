@@ -7,7 +7,7 @@ from collections import Counter
 from fastapi import APIRouter, Depends, Response
 
 import edgekit
-from edgekit.client.wire import Health
+from edgekit.client.wire.server import Health
 from fleet_server.api.context import Context
 from fleet_server.api.metrics import CONTENT_TYPE
 

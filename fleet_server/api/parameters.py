@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from edgekit import codec
-from edgekit.client.device_wire import NewParameters, ParametersView
+from edgekit.client.wire.parameters import NewParameters, ParametersView
 from edgekit.jobs import ParametersAnswers
 from fleet_server.api.context import CONTROLLER, Context, read_body, run_in_threadpool
 from fleet_server.api.management import PREFIX

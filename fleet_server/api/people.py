@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from edgekit.client.people import (
+from edgekit.client.wire.accounts import (
     AccountChange,
     AccountView,
     AuditLine,

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from edgekit import codec
-from edgekit.client.wire import Problem
+from edgekit.client.wire.server import Problem
 from edgekit.errors import (
     ConflictError,
     EdgeKitError,

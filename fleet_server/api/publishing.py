@@ -7,8 +7,9 @@ from typing import BinaryIO
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from edgekit.client.wire import NewRelease, ReleaseView, TrustMetadata
-from edgekit.client.wire_garbage import GarbageView
+from edgekit.client.wire.garbage import GarbageView
+from edgekit.client.wire.releases import NewRelease, ReleaseView
+from edgekit.client.wire.trust import TrustMetadata
 from edgekit.errors import ConflictError, StorageError
 from fleet_server.api.context import Context, run_in_threadpool
 from fleet_server.api.management import PREFIX

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgekit import codec
-from edgekit.client.wire import Problem
+from edgekit.client.wire.server import Problem
 from edgekit.errors import ConflictError, EdgeKitError, UsageError
 from fleet_server.api.problems import answer_error
 from fleet_server.services.assembly import Services

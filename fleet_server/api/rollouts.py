@@ -6,7 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from edgekit.client.wire import DeploymentView, NewRollout, PlanRow, RolloutView
+from edgekit.client.wire.rollouts import (
+    DeploymentView,
+    NewRollout,
+    PlanRow,
+    RolloutView,
+)
 from fleet_server.api.context import Context
 from fleet_server.api.management import PREFIX
 from fleet_server.api.pages import After, Limit, link_next

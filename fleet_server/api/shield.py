@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgekit import codec, log
-from edgekit.client.wire import Problem
+from edgekit.client.wire.server import Problem
 from edgekit.errors import RefusedError
 from fleet_server.api.metrics import Metrics
 from fleet_server.api.problems import RETRY_AFTER_S

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from edgekit.client.device_wire import DeviceToken, GatewayToken
+from edgekit.client.wire.admission import DeviceToken, GatewayToken
 from edgekit.errors import ConflictError, UsageError
 from fleet_server.domain.events import EventKind
 from fleet_server.services.access import digest_of, new_token

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from edgekit import codec
 from edgekit.bench.report import LatencyReport
-from edgekit.client.wire_benchmarks import BenchmarkView, FieldAlarmView, NewBenchmark
+from edgekit.client.wire.benchmarks import BenchmarkView, FieldAlarmView, NewBenchmark
 from edgekit.errors import FormatError, UsageError
 from edgekit.jobs import BenchmarkAnswer, BenchmarkJob
 from fleet_server.domain.events import EventKind

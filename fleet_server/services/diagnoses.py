@@ -9,7 +9,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from edgekit.client.wire_diagnosis import DiagnosisRequest, DiagnosisState
+from edgekit.client.wire.diagnoses import DiagnosisRequest, DiagnosisState
 from edgekit.errors import ConflictError, UsageError
 from edgekit.jobs import MAX_DIAGNOSIS_BYTES
 from fleet_server.services.errors import GoneError, NotFoundError, TooLargeError

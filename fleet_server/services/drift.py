@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from edgekit.client.wire_field import DriftView
+from edgekit.client.wire.field import DriftView
 from fleet_server.domain.drift import (
     LOOK_BACK,
     MIN_REFERENCES,

@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from edgekit.client.wire import EnrolmentToken, NewEnrolmentToken
+from edgekit.client.wire.admission import EnrolmentToken, NewEnrolmentToken
 from edgekit.errors import ConflictError, UsageError
 from edgekit.protocol import TENANT, EnrolRequest, EnrolResponse
 from fleet_server.domain.events import EventKind

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from edgekit import codec
-from edgekit.client.wire_events import AlarmView, EventView
+from edgekit.client.wire.events import AlarmView, EventView
 from fleet_server.domain.events import EventKind
 from fleet_server.services.ports.database import Database, Tables
 from fleet_server.services.records.events import AlarmRecord, EventRecord

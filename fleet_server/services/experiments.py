@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from edgekit.client.wire import NewRollout
-from edgekit.client.wire_experiment import (
+from edgekit.client.wire.experiments import (
     ArmView,
     EffectView,
     ExperimentView,
     NewExperiment,
 )
+from edgekit.client.wire.rollouts import NewRollout
 from edgekit.errors import ConflictError
 from fleet_server.domain.assignment import share_of
 from fleet_server.domain.evidence import DeviceEvidence, Neighbour, Role, Stratum, Summary

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from edgekit.client.wire_field import AccuracyView, LabelsTaken, NewLabels
+from edgekit.client.wire.field import AccuracyView, LabelsTaken, NewLabels
 from edgekit.errors import UsageError
 from fleet_server.domain.statistics import wilson
 from fleet_server.services.fleet_plan import PlanCache

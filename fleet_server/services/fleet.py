@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from edgekit.client.wire import DeviceView, HistoryEntry
+from edgekit.client.wire.devices import DeviceView, HistoryEntry
 from edgekit.device import DeviceProfile
 from edgekit.errors import ConflictError
 from fleet_server.domain.deployment import FAILED_STATES

@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 
 from edgekit import codec
-from edgekit.client.device_wire import FreezeView
+from edgekit.client.wire.server import FreezeView
 from fleet_server.domain.events import EventKind
 from fleet_server.services.ports.database import Database, Tables
 from fleet_server.services.records.events import EventRecord

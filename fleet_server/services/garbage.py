@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from edgekit import codec
-from edgekit.client.wire_garbage import GarbageBundle, GarbageView
+from edgekit.client.wire.garbage import GarbageBundle, GarbageView
 from fleet_server.domain.events import EventKind
 from fleet_server.domain.garbage import Stored, Use, garbage, garbage_deltas
 from fleet_server.services.inspection import lineage_of

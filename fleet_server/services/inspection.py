@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from edgekit.bundle import open_bundle
-from edgekit.client.device_wire import Diagnosis, RanView
+from edgekit.client.wire.devices import Diagnosis, RanView
 from edgekit.device import mismatch
 from edgekit.errors import BundleError
 from edgekit.manifest import Lineage

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgekit import codec
 from edgekit.bundle import open_bundle
-from edgekit.client.device_wire import ParametersView
+from edgekit.client.wire.parameters import ParametersView
 from edgekit.errors import BundleError, ConflictError, UsageError
 from edgekit.jobs import ParametersAnswer, ParametersOrder, ParametersOrders
 from edgekit.parameters import check_parameters

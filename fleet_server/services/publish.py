@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekit import codec
 from edgekit.bundle import Bundle, file_digest, open_bundle
-from edgekit.client.wire import NewRelease
+from edgekit.client.wire.releases import NewRelease
 from edgekit.device import Requirements
 from edgekit.errors import ConflictError, FormatError, TrustError, UsageError
 from edgekit.trust import bundle_path

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from edgekit import codec
-from edgekit.client.wire import NewRollout, PlanRow
+from edgekit.client.wire.rollouts import NewRollout, PlanRow
 from edgekit.device import mismatch
 from edgekit.errors import ConflictError
 from fleet_server.domain import rollout as rules

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from edgekit.client.wire import OnlineKeys as OnlineKeysView
-from edgekit.client.wire import TrustView
+from edgekit.client.wire.trust import OnlineKeys as OnlineKeysView
+from edgekit.client.wire.trust import TrustView
 from edgekit.errors import ConflictError
 from edgekit.trust.keys import PublicKey
 from edgekit.trust.metadata import Metadata, Root, check_alive, check_signed, digest, load

@@ -7,16 +7,13 @@ from datetime import datetime
 from math import exp
 from typing import Any
 
-from edgekit.client.wire import (
+from edgekit.client.wire.devices import DeviceView, HistoryEntry, TelemetryTotals
+from edgekit.client.wire.releases import ReleaseView, VariantView
+from edgekit.client.wire.rollouts import (
     CheckView,
     DeploymentView,
-    DeviceView,
     HappeningView,
-    HistoryEntry,
-    ReleaseView,
     RolloutView,
-    TelemetryTotals,
-    VariantView,
 )
 from edgekit.protocol import DeploymentKind as WireKind
 from fleet_server.domain.deployment import DeploymentKind

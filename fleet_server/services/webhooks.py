@@ -23,7 +23,12 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from edgekit import codec
-from edgekit.client.wire_events import DeliveryView, NewWebhook, WebhookSecret, WebhookView
+from edgekit.client.wire.events import (
+    DeliveryView,
+    NewWebhook,
+    WebhookSecret,
+    WebhookView,
+)
 from edgekit.errors import UsageError
 from fleet_server.services.errors import NotFoundError
 from fleet_server.services.ports.database import Database, Tables

@@ -34,7 +34,8 @@ import numpy as np
 import edgekit
 from edgekit.client.http import FleetClient
 from edgekit.client.publishing import publish
-from edgekit.client.wire import NewEnrolmentToken, NewRollout
+from edgekit.client.wire.admission import NewEnrolmentToken
+from edgekit.client.wire.rollouts import NewRollout
 from tests.integration.agent_fleet import CONFIG, DEVICE, Device, quiet_end
 from tests.integration.agent_models import BRIGHT, DARK, make_bundle
 from tests.integration.server_fleet import Engineer, Server, everybody, now, until

@@ -26,7 +26,9 @@ from edgekit.bundle import Bundle, write_bundle
 from edgekit.client.http import FleetClient
 from edgekit.client.publishing import publish
 from edgekit.client.trusting import install_trust
-from edgekit.client.wire import NewEnrolmentToken, NewRollout, ReleaseView, RolloutView
+from edgekit.client.wire.admission import NewEnrolmentToken
+from edgekit.client.wire.releases import ReleaseView
+from edgekit.client.wire.rollouts import NewRollout, RolloutView
 from edgekit.device import DeviceProfile, Requirements, RuntimeRange
 from edgekit.manifest import GoldenSpec, ModelFormat
 from edgekit.protocol import TelemetryBatch, TelemetryReceipt, running_header

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekit import codec
-from edgekit.client.wire import NewEnrolmentToken, RolloutView
+from edgekit.client.wire.admission import NewEnrolmentToken
+from edgekit.client.wire.rollouts import RolloutView
 from edgekit.protocol import EnrolmentFile
 from tests.integration.server_fleet import Engineer, Server, kill, now, quick, until
 

@@ -13,7 +13,7 @@ import pytest
 from edgekit import codec
 from edgekit.client import connection
 from edgekit.client.http import FleetClient
-from edgekit.client.wire import Health
+from edgekit.client.wire.server import Health
 from edgekit.errors import NetworkError, RefusedError, StorageError, UsageError
 
 pytestmark = pytest.mark.integration

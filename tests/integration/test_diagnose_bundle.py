@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.client.wire import NewEnrolmentToken
+from edgekit.client.wire.admission import NewEnrolmentToken
 from edgekit.errors import ConflictError
 from edgekit.jobs import DIAGNOSIS_TYPE, MAX_DIAGNOSIS_BYTES
 from edgekit.protocol import LINK_DIAGNOSIS

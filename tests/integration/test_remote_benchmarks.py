@@ -21,7 +21,7 @@ from edgekit.bench import LatencyReport
 from edgekit.bench.report import Step
 from edgekit.bench.statistics import percentile_of, summarize
 from edgekit.bundle import open_bundle
-from edgekit.client.wire_benchmarks import BenchmarkView, NewBenchmark
+from edgekit.client.wire.benchmarks import BenchmarkView, NewBenchmark
 from edgekit.demo.processes import wait_for
 from edgekit.errors import EdgeKitError, RefusedError, UsageError
 from edgekit.jobs import BenchmarkAnswer, BenchmarkJob, BenchmarkRefusal

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgekit import codec
-from edgekit.client.wire import NewEnrolmentToken
+from edgekit.client.wire.admission import NewEnrolmentToken
 from edgekit.errors import ConflictError, RefusedError, UsageError
 from edgekit.protocol import TelemetryBatch
 from tests.integration.server_fleet import (

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgekit.client.wire import RolloutView
+from edgekit.client.wire.rollouts import RolloutView
 from tests.integration.server_fleet import (
     LITERT,
     ONNX,

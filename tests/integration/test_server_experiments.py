@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.client.wire_experiment import NewExperiment
+from edgekit.client.wire.experiments import NewExperiment
 from edgekit.errors import ConflictError
 from tests.integration.server_fleet import (
     Engineer,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.client.wire import NewEnrolmentToken
+from edgekit.client.wire.admission import NewEnrolmentToken
 from edgekit.errors import EdgeKitError, StorageError
 from edgekit.protocol import TelemetryBatch
 from tests.integration.crash_states import build_shim

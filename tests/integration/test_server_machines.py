@@ -14,7 +14,7 @@ import pytest
 
 from edgekit.client.http import FleetClient
 from edgekit.client.publishing import publish
-from edgekit.client.wire import NewEnrolmentToken
+from edgekit.client.wire.admission import NewEnrolmentToken
 from edgekit.errors import ConflictError, TrustError, UsageError
 from edgekit.trust.keystore import KeyStore
 from fleet_server.keeping import join_server

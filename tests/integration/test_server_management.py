@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from edgekit import codec
-from edgekit.client.wire import NewEnrolmentToken, NewRelease, NewRollout
+from edgekit.client.wire.admission import NewEnrolmentToken
+from edgekit.client.wire.releases import NewRelease
+from edgekit.client.wire.rollouts import NewRollout
 from edgekit.errors import (
     ConflictError,
     FormatError,

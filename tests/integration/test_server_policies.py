@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 
 from edgekit.client.http import FleetClient
-from edgekit.client.people import NewAccount, NewToken
 from edgekit.client.publishing import revoke
+from edgekit.client.wire.accounts import NewAccount, NewToken
 from edgekit.errors import ConflictError
 from tests.integration.server_fleet import (
     Engineer,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from edgekit.client.http import FleetClient
-from edgekit.client.people import AccountChange, NewAccount, NewToken
+from edgekit.client.wire.accounts import AccountChange, NewAccount, NewToken
 from tests.integration.postgres import fresh_database
 from tests.integration.server_fleet import (
     Engineer,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.client.wire import HistoryEntry
+from edgekit.client.wire.devices import HistoryEntry
 from tests.integration.server_fleet import (
     LITERT,
     Engineer,

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from edgekit.client.publishing import publish
-from edgekit.client.wire import NewEnrolmentToken, RolloutView
+from edgekit.client.wire.admission import NewEnrolmentToken
+from edgekit.client.wire.rollouts import RolloutView
 from tests.integration.agent_fleet import DEVICE, Device, quiet_end
 from tests.integration.agent_models import BRIGHT, make_bundle
 from tests.integration.server_fleet import Engineer, Server, everybody, now, quick, until

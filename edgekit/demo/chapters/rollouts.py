@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.client.wire import RolloutView
+from edgekit.client.wire.rollouts import RolloutView
 from edgekit.demo.chapters.preparation import DEVICES, publish
 from edgekit.demo.observing import (
     ever_ran,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edgekit.cli.rollout_file import MAX_BYTES, parse_stage, read_rollout, rollout_from_flags
-from edgekit.client.wire import NewRollout
+from edgekit.client.wire.rollouts import NewRollout
 from edgekit.errors import FormatError, StorageError, UsageError
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from edgekit import codec
 from edgekit.client.problems import error_of
-from edgekit.client.wire import Problem
+from edgekit.client.wire.server import Problem
 from edgekit.errors import (
     ConflictError,
     EdgeKitError,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from edgekit.client.trusting import delegated_models, online_public_keys
-from edgekit.client.wire import OnlineKeys
+from edgekit.client.wire.trust import OnlineKeys
 from edgekit.errors import FormatError
 from edgekit.trust.keystore import KeyStore
 from edgekit.trust.signing import make_targets

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from edgekit.client.watching import exit_code, watch_rollout
-from edgekit.client.wire import RolloutView
+from edgekit.client.wire.rollouts import RolloutView
 from edgekit.errors import NetworkError
 
 RUNNING = RolloutView(

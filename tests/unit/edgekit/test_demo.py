@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.client.wire import DeploymentView
+from edgekit.client.wire.rollouts import DeploymentView
 from edgekit.demo.chapters.outage import Books
 from edgekit.demo.keeping import remember, stop_kept
 from edgekit.demo.observing import seconds_to_recover

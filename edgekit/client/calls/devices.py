@@ -6,19 +6,16 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from edgekit.client.connection import Connection
-from edgekit.client.device_wire import (
+from edgekit.client.wire.admission import (
     Because,
     DeviceToken,
-    Diagnosis,
-    FreezeView,
     GatewayToken,
     NewDevice,
     NewGateway,
-    Pin,
-    RanView,
 )
-from edgekit.client.wire import DeviceView
-from edgekit.client.wire_diagnosis import DiagnosisRequest
+from edgekit.client.wire.devices import DeviceView, Diagnosis, Pin, RanView
+from edgekit.client.wire.diagnoses import DiagnosisRequest
+from edgekit.client.wire.server import FreezeView
 
 API = "/api/v1"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from edgekit.client.connection import Connection
-from edgekit.client.wire_experiment import ExperimentView, NewExperiment, Winner
+from edgekit.client.wire.experiments import ExperimentView, NewExperiment, Winner
 
 PATH = "/api/v1/experiments"
 

@@ -1,4 +1,4 @@
-"""The management API's values about diagnose bundles that devices are asked for."""
+"""Wire types of diagnose bundles that devices are asked for."""
 
 from __future__ import annotations
 

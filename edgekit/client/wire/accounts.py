@@ -1,4 +1,4 @@
-"""Wire types of the management API about people: accounts, tokens and the audit log."""
+"""Wire types of people and CI: accounts, tokens and the audit log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wire types of garbage collection, under /api/v1/garbage; as edgekit.client.wire."""
+"""Wire types of garbage collection, under /api/v1/garbage."""
 
 from __future__ import annotations
 

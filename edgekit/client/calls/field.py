@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from edgekit.client.connection import Connection
-from edgekit.client.wire_field import AccuracyView, DriftView, LabelsTaken, NewLabels
+from edgekit.client.wire.field import (
+    AccuracyView,
+    DriftView,
+    LabelsTaken,
+    NewLabels,
+)
 
 API = "/api/v1"
 

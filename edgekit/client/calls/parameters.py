@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from edgekit.client.connection import Connection
-from edgekit.client.device_wire import NewParameters, ParametersView
+from edgekit.client.wire.parameters import NewParameters, ParametersView
 
 
 class ParameterCalls:

@@ -1,11 +1,11 @@
-"""Wire types of events, webhooks and alarms; as edgekit.client.wire."""
+"""Wire types of events, webhooks and alarms."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgekit.client.device_wire import FreezeView
+from edgekit.client.wire.server import FreezeView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

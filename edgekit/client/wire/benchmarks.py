@@ -1,4 +1,4 @@
-"""Wire types of benchmarks on devices, under /api/v1/benchmarks; as edgekit.client.wire."""
+"""Wire types of benchmarks on devices, under /api/v1/benchmarks."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from edgekit.client.connection import Connection
-from edgekit.client.wire_events import (
+from edgekit.client.wire.events import (
     AlarmView,
     CallAgain,
     DeliveryView,
@@ -15,7 +15,7 @@ from edgekit.client.wire_events import (
     WebhookSecret,
     WebhookView,
 )
-from edgekit.client.wire_garbage import GarbageView
+from edgekit.client.wire.garbage import GarbageView
 
 API = "/api/v1"
 
