@@ -1,76 +1,108 @@
-"""Runs the benchmarks: `python -m benchmarks [--full] [NAME ...]`."""
+"""Runs the benchmarks: `python -m benchmarks [--list] [--full] [NAME ...]`.
+
+One that fails does not stop the others: it is named again at the end, and the exit code is 1.
+"""
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import inspect
-import pkgutil
+import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
 
-import benchmarks
-from benchmarks.env import RESULTS, environment
+from benchmarks.catalogue import Benchmark, discover
+from benchmarks.env import RESULTS, environment, other_load
 from benchmarks.page import number, over_baseline
 from edgekit.bench import Result, write_results
 from edgekit.errors import EdgeKitError
 
-Run = Callable[[bool], list[Result]]
-
-
-def discover(names: Sequence[str] = ()) -> dict[str, Run]:
-    """Return the benchmarks by name: modules here with a `run(short)`.
-
-    Args:
-        names: Only these; none means all.
-    """
-    found: dict[str, Run] = {}
-    for module in pkgutil.iter_modules(benchmarks.__path__):
-        if module.name.startswith("__") or (names and module.name not in names):
-            continue
-        run = getattr(importlib.import_module(f"benchmarks.{module.name}"), "run", None)
-        if callable(run) and "short" in inspect.signature(run).parameters:
-            found[module.name] = run
-    return found
+FAILED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run benchmarks, print a table each, keep the numbers; returns 1 if one could not run."""
+    """Run benchmarks, print a table each, keep the numbers; returns 1 if one failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--list", action="store_true", help="print the questions and end")
     parser.add_argument("--full", action="store_true", help="the long form")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
     chosen = parser.parse_args(arguments)
-    found = discover(chosen.names)
-    unknown = sorted(set(chosen.names) - set(found))
+    found = discover()
+    unknown = sorted(set(chosen.names) - {one.name for one in found})
     if unknown:
-        parser.error(f"no such benchmark: {', '.join(unknown)}")
-    failed = [name for name, run in found.items() if not _run(name, run, short=not chosen.full)]
-    return 1 if failed else 0
+        parser.error(f"no such benchmark: {', '.join(unknown)}; see --list")
+    wanted = [one for one in found if one.name in chosen.names or not chosen.names]
+    return _list(wanted) if chosen.list else _run_all(wanted, short=not chosen.full)
 
 
-def _run(name: str, run: Run, *, short: bool) -> bool:
-    before = environment()
+def _list(wanted: Sequence[Benchmark]) -> int:
+    width = max(len(one.name) for one in wanted)
+    for one in wanted:
+        sys.stdout.write(f"{one.name:<{width}}  {one.question}\n")
+    return 0
+
+
+def _run_all(wanted: Sequence[Benchmark], *, short: bool) -> int:
+    began = time.perf_counter()
+    failures: list[str] = []
+    for place, one in enumerate(wanted, 1):
+        started = time.perf_counter()
+        _say(f"{place}/{len(wanted)} {one.name} ...")
+        failure = _tried(one, short=short)
+        took_s = time.perf_counter() - started
+        _say(f"{place}/{len(wanted)} {one.name} {'failed, ' if failure else ''}{took_s:.0f} s")
+        if failure:
+            failures.append(f"{one.name}: {failure}")
+    _say(f"{len(wanted) - len(failures)} of {len(wanted)}, {time.perf_counter() - began:.0f} s")
+    for failure in failures:
+        _say(f"failed: {failure}")
+    return FAILED if failures else 0
+
+
+def _tried(one: Benchmark, *, short: bool) -> str:
+    """Run one and return why it failed; empty when it did not."""
     try:
-        results = run(short)
+        _run(one, short=short)
+    except subprocess.CalledProcessError as error:
+        said = error.stderr or b""
+        lines = (said if isinstance(said, str) else said.decode(errors="replace")).split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "and said nothing")
+        return f"a process ended with code {error.returncode}: {last.strip()}"
     except EdgeKitError as error:
-        sys.stderr.write(f"{name}: {error}\n")
-        return False
+        return str(error)
+    except Exception as error:  # noqa: BLE001 (one that fails must not stop the others)
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return ""
+
+
+def _run(one: Benchmark, *, short: bool) -> None:
+    machine, before = environment(), other_load()
+    began = time.perf_counter()
+    results = one.run(short)
+    took_s = time.perf_counter() - began
     if not results:
-        sys.stderr.write(f"{name}: nothing to compare with here; see: make bench-peers\n")
-        return True
+        _say(f"{one.name}: nothing to compare with here; see: make bench-peers")
+        return
+    loads = [load for load in (before, other_load()) if load is not None]
     write_results(
-        RESULTS / f"{name}.json",
+        RESULTS / f"{one.name}.json",
         results,
-        environment=before,
+        environment=machine,
         short=short,
         measured_at=datetime.now(UTC).isoformat(timespec="minutes"),  # noqa: TID251 (composition root)
+        took_s=took_s,
+        other_load=max(loads, default=None),
     )
     _print(results)
-    return True
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def _print(results: Sequence[Result]) -> None:

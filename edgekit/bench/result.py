@@ -47,6 +47,9 @@ class ResultFile:
         environment: On what it was measured.
         results: One for each candidate and condition.
         measured_at: UTC, ISO 8601; empty where nobody said.
+        took_s: Seconds of the whole run; None where nobody said.
+        other_load: Cores that other programs kept busy just before or after the run, the larger;
+            None where nobody looked.
     """
 
     name: str
@@ -54,6 +57,8 @@ class ResultFile:
     environment: Environment
     results: tuple[Result, ...]
     measured_at: str = ""
+    took_s: float | None = None
+    other_load: float | None = None
     format_version: str = FORMAT_VERSION
 
 
@@ -64,8 +69,10 @@ def write_results(
     environment: Environment,
     short: bool,
     measured_at: str = "",
+    took_s: float | None = None,
+    other_load: float | None = None,
 ) -> ResultFile:
-    """Keep results as JSON; the name is that of the file.
+    """Keep results as JSON; the name is that of the file, the rest as in `ResultFile`.
 
     Raises:
         StorageError: The file cannot be written.
@@ -76,6 +83,8 @@ def write_results(
         environment=environment,
         results=tuple(results),
         measured_at=measured_at,
+        took_s=took_s,
+        other_load=other_load,
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
