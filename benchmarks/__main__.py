@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.catalogue import Benchmark, discover
 from benchmarks.env import RESULTS, environment, other_load
-from benchmarks.page import number, over_baseline
+from benchmarks.tables import number, over_baseline
 from edgekit.bench import Result, write_results
 from edgekit.errors import EdgeKitError
 

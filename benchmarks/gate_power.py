@@ -40,6 +40,11 @@ SLOWDOWNS = (0.0, 0.10, 0.20, 0.50)
 SHIFT = 0.03
 BASE_ERROR_RATE = 0.01
 SEED = 20261121
+SHOWN = {
+    "Share of good releases that are stopped, by canaries v controls": "* effect 0: fail",
+    "Share of releases 20 % slower that are stopped": "* effect 0.2: fail",
+    "Share of releases 50 % slower that are stopped": "* effect 0.5: fail",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

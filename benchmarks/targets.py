@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 from edgekit.bench import Result
 from edgekit.bench.result import ResultFile
@@ -28,23 +29,22 @@ class Target:
     Attributes:
         benchmark: Name of the benchmark.
         what: What is measured, for people.
-        candidate: Rows are about this one.
-        condition: What the condition of the rows holds; empty for every row.
-        number: Beside the median; empty for the median itself.
-        ratio: The row's ratio to its baseline is meant.
-        over: Candidate whose median divides ours; empty for none.
+        candidate: Pattern of the rows' candidates, as of a shell.
+        condition: Pattern of the rows' conditions.
+        measure: What of a row counts: "median"; "extreme", the worst single measurement; "ratio" to
+            the baseline; "ratio's low end"; "number NAME", one of those beside; "over NAME" and
+            "above NAME", the median divided by, or less, that of another candidate (a pattern)
+            under the same condition.
         bound: Which side of the limit is wanted.
         limit: The limit.
-        unit: Of the limit.
+        unit: Of the limit; empty for shares and exponents.
     """
 
     benchmark: str
     what: str
     candidate: str
-    condition: str = ""
-    number: str = ""
-    ratio: bool = False
-    over: str = ""
+    condition: str = "*"
+    measure: str = "median"
     bound: Bound
     limit: float
     unit: str = ""
@@ -67,123 +67,175 @@ class Standing:
         return self.reached >= self.target.limit
 
 
-_SERVER, _DEFAULT = "fleet server", "device t, 5 looks, default"
+def _of(
+    benchmark: str, candidate: str, measure: str, *lines: tuple[str, str, str]
+) -> tuple[Target, ...]:
+    """Return targets from lines of what, condition and limit ("at most 0.6 ms")."""
+    found = []
+    for what, condition, limit in lines:
+        side, word, value, *unit = limit.split()
+        found.append(
+            Target(
+                benchmark=benchmark,
+                what=what,
+                candidate=candidate,
+                condition=condition,
+                measure=measure,
+                bound=Bound(f"{side} {word}"),
+                limit=float(value),
+                unit=" ".join(unit),
+            )
+        )
+    return tuple(found)
+
+
+_FLAWS = {
+    "fails its trial": "fails its trial*",
+    "is 50 % slower": "50 % slower",
+    "has 5 % errors": "5 % errors*",
+    "falls silent on 20 %": "20 % fall silent",
+}
+"""What is wrong with a release, and the conditions that are about it."""
 TARGETS = (
-    Target(
-        benchmark="gate_power",
-        what="good releases that the default gate rolls back",
-        candidate=_DEFAULT,
-        condition="effect 0: fail",
-        bound=Bound.AT_MOST,
-        limit=0.05,
+    *_of(
+        "gate_power",
+        "device t, 5 looks, default",
+        "median",
+        ("good releases that the default gate rolls back", "* effect 0: fail", "at most 0.05"),
+        ("releases 50 % slower that it stops, one canary and more", "* 0.5: fail", "at least 0.9"),
+        ("good releases that it passes", "* effect 0: pass", "at least 0.9"),
     ),
-    Target(
-        benchmark="gate_power",
-        what="releases 50 % slower that the default gate stops, one canary and more",
-        candidate=_DEFAULT,
-        condition="effect 0.5: fail",
-        bound=Bound.AT_LEAST,
-        limit=0.9,
+    *_of(
+        "rollout_exposure",
+        "ours",
+        "extreme",
+        *(
+            (f"devices that ever ran a release that {flaw} (simulated)", rows, "at most 10 devices")
+            for flaw, rows in _FLAWS.items()
+        ),
     ),
-    Target(
-        benchmark="gate_power",
-        what="good releases that the default gate passes",
-        candidate=_DEFAULT,
-        condition="effect 0: pass",
-        bound=Bound.AT_LEAST,
-        limit=0.9,
+    *_of(
+        "rollout_exposure",
+        "ours",
+        "number share_recovered_in_a_day",
+        *(
+            (f"days that end with nobody on one that {flaw} (simulated)", rows, "at least 1")
+            for flaw, rows in _FLAWS.items()
+        ),
     ),
-    *(
-        Target(
-            benchmark="rollout_exposure",
-            what=f"devices of 10,000 that ever ran a release that: {flaw} (simulated)",
-            candidate="ours",
-            condition=flaw,
-            bound=Bound.AT_MOST,
-            limit=10.0,
-            unit="devices",
-        )
-        for flaw in ("fails its trial", "50 % slower", "5 % errors", "20 % fall silent")
+    *_of(
+        "polls",
+        "fleet server",
+        "ratio",
+        ("idle polls beside a bare ASGI app, 10,000 devices", "*", "at least 0.5 times"),
     ),
-    Target(
-        benchmark="polls",
-        what="idle polls beside a bare ASGI app, 10,000 devices",
-        candidate=_SERVER,
-        ratio=True,
-        bound=Bound.AT_LEAST,
-        limit=0.5,
-        unit="times",
+    *_of(
+        "polls",
+        "fleet server",
+        "over gooseBit*",
+        ("idle polls beside gooseBit", "*", "at least 50 times"),
     ),
-    Target(
-        benchmark="polls",
-        what="idle polls beside gooseBit",
-        candidate=_SERVER,
-        over="gooseBit",
-        bound=Bound.AT_LEAST,
-        limit=50.0,
-        unit="times",
+    *_of(
+        "telemetry",
+        "fleet server",
+        "median",
+        *(
+            (
+                f"windows a second, {rows}, acknowledged after commit, {database}",
+                f"{database}, {rows} a request",
+                f"at least {limit} 1/s",
+            )
+            for rows, limit in (("one window", 2500), ("100 windows", 10_000))
+            for database in ("SQLite", "PostgreSQL")
+        ),
     ),
-    *(
-        Target(
-            benchmark="telemetry",
-            what=f"windows a second, {rows}, acknowledged after commit, {database}",
-            candidate=_SERVER,
-            condition=f"{database}, {rows} a request",
-            bound=Bound.AT_LEAST,
-            limit=limit,
-            unit="1/s",
-        )
-        for rows, limit in (("one window", 2500.0), ("100 windows", 10_000.0))
-        for database in ("SQLite", "PostgreSQL")
+    *_of(
+        "agent_http_peers",
+        "agent, TCP",
+        "number above_session_ms",
+        ("HTTP above the bare session, 1x3x224x224 uint8, TCP", "* uint8", "at most 0.6 ms"),
+        ("HTTP above the bare session, 1x3x224x224 float32, TCP", "* float32", "at most 1 ms"),
     ),
-    Target(
-        benchmark="agent_http_peers",
-        what="HTTP above the bare session, 1x3x224x224 uint8, TCP",
-        candidate="agent, TCP",
-        condition="uint8",
-        number="above_session_ms",
-        bound=Bound.AT_MOST,
-        limit=0.6,
-        unit="ms",
+    *_of(
+        "inference_overhead",
+        "agent's engine",
+        "number added_ms",
+        ("hot path over the bare session, small CNN", "small CNN", "at most 0.005 ms"),
     ),
-    Target(
-        benchmark="agent_http_peers",
-        what="HTTP above the bare session, 1x3x224x224 float32, TCP",
-        candidate="agent, TCP",
-        condition="float32",
-        number="above_session_ms",
-        bound=Bound.AT_MOST,
-        limit=1.0,
-        unit="ms",
+    *_of(
+        "inference_overhead",
+        "agent's engine",
+        "ratio",
+        ("hot path, model above a millisecond", "wide CNN", "at most 1.01 times"),
     ),
-    Target(
-        benchmark="inference_overhead",
-        what="hot path over the bare session, small CNN",
-        candidate="agent's engine",
-        condition="small CNN",
-        number="added_ms",
-        bound=Bound.AT_MOST,
-        limit=0.005,
-        unit="ms",
+    *_of(
+        "agent_footprint",
+        "agent",
+        "above bare server",
+        (
+            "cold start to the first answer, above the bare server",
+            "*first answer",
+            "at most 500 ms",
+        ),
+        ("memory, above the bare server", "memory*", "at most 32 MiB"),
     ),
-    Target(
-        benchmark="inference_overhead",
-        what="hot path over the bare session, model above a millisecond",
-        candidate="agent's engine",
-        condition="wide CNN",
-        ratio=True,
-        bound=Bound.AT_MOST,
-        limit=1.01,
-        unit="times",
+    *_of(
+        "swap_under_load",
+        "agent*",
+        "number lost_answers",
+        ("answers lost while a model changes under load", "*", "at most 0 answers"),
     ),
-    Target(
-        benchmark="swap_under_load",
-        what="answers lost while a model changes under load",
-        candidate="agent: checked, tried, handed over",
-        number="lost_answers",
-        bound=Bound.AT_MOST,
-        limit=0.0,
-        unit="answers",
+    *_of(
+        "agent_delta",
+        "delta",
+        "number share",
+        ("delta of the whole, float32 weights moved 1e-2", "fp32, all moved 1e-2", "at most 0.788"),
+        ("delta of the whole, float32 weights moved 1e-4", "fp32, all moved 1e-4", "at most 0.551"),
+        ("delta of the whole, float32 head only", "fp32, head only", "at most 0.217"),
+        ("delta of the whole, ten classes more", "fp32, ten classes more", "at most 0.0028"),
+        ("delta of the whole, int8 sibling", "int8*", "at most 0.197"),
+    ),
+    *_of(
+        "mobilenet_conversion",
+        "edgekit*",
+        "median",
+        ("MobileNetV2 224 from torch to int8 with all proofs", "time", "at most 60 s"),
+    ),
+    *_of(
+        "calibration_memory",
+        "3000 samples",
+        "ratio",
+        ("memory of a calibration with 3,000 samples over that with 300", "*", "at most 1.1 times"),
+    ),
+    *_of(
+        "int8_accuracy",
+        "*, defaults (*",
+        "number mean",
+        *(
+            (f"top-1 lost by int8, {title}", f"{case}*", "at most 0.4 points")
+            for title, case in (("MNIST CNN", "MNIST CNN"), ("spoken digits", "spoken digits"))
+        ),
+    ),
+    *_of(
+        "int8_accuracy",
+        "*, ladder *",
+        "number mean",
+        ("top-1 lost with the ladder, MobileNetV3-like", "MobileNetV3*", "at most 1.2 points"),
+    ),
+    *_of(
+        "int8_latency",
+        "edgekit*",
+        "ratio's low end",
+        ("latency of int8 over each peer's, low end of the interval", "*", "at most 1 times"),
+    ),
+    *_of(
+        "growth",
+        "ours",
+        "median",
+        ("exponent of the time to open and verify a bundle", "open*", "at most 1.1"),
+        ("exponent of a rollout's step over its devices", "step*", "at most 1.1"),
+        ("exponent of choosing canaries", "choose*", "at most 1.1"),
+        ("exponent of merging windows", "merge*", "at most 1.1"),
     ),
 )
 
@@ -191,18 +243,37 @@ TARGETS = (
 def standing(target: Target, files: Sequence[ResultFile]) -> Standing:
     """Return how the results stand to a target."""
     rows = [r for file in files if file.name == target.benchmark for r in file.results]
-    meant = [r for r in rows if r.candidate == target.candidate and target.condition in r.condition]
+    meant = [
+        row
+        for row in rows
+        if fnmatchcase(row.candidate, target.candidate)
+        and fnmatchcase(row.condition, target.condition)
+    ]
     found = [v for row in meant if (v := _value(target, row, rows)) is not None]
     worst = max if target.bound is Bound.AT_MOST else min
     return Standing(target=target, reached=worst(found) if found else None)
 
 
 def _value(target: Target, row: Result, rows: Sequence[Result]) -> float | None:
-    if target.ratio:
-        return None if row.ratio is None else row.ratio.value
-    if target.number:
-        return row.numbers.get(target.number)
-    if target.over:
-        peers = [r.summary.median for r in rows if r.candidate.startswith(target.over)]
-        return row.summary.median / peers[0] if peers else None
-    return row.summary.median
+    word, _, name = target.measure.partition(" ")
+    match word:
+        case "median":
+            return row.summary.median
+        case "extreme":
+            at_most = target.bound is Bound.AT_MOST
+            return row.summary.maximum if at_most else row.summary.minimum
+        case "number":
+            return row.numbers.get(name)
+        case "ratio":
+            return None if row.ratio is None else row.ratio.value
+        case "ratio's":
+            return None if row.ratio is None else row.ratio.interval.low
+        case _:
+            return _beside(word, row, [r for r in rows if fnmatchcase(r.candidate, name)])
+
+
+def _beside(word: str, row: Result, others: Sequence[Result]) -> float | None:
+    other = next((r.summary.median for r in others if r.condition == row.condition), None)
+    if other is None:
+        return None
+    return row.summary.median / other if word == "over" else row.summary.median - other
