@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from edgekit.client import http
+from edgekit.client.calls import base
 from tests.integration.server_fleet import Answer, Engineer, Server, everybody
 
 pytestmark = pytest.mark.integration
@@ -73,7 +73,7 @@ def test_behind_an_unknown_entry_there_is_nothing(server: Server) -> None:
 
 
 def test_the_client_reads_page_by_page(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "PAGE_ENTRIES", 2)
+    monkeypatch.setattr(base, "PAGE_ENTRIES", 2)
     with server.client() as client:
         assert [release.model for release in client.releases()] == ["zz", "digits", "ab"]
         assert [rollout.model for rollout in client.rollouts()] == ["zz", "digits", "ab"]

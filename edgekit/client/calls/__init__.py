@@ -1,1 +1,1 @@
-"""Methods of FleetClient, a module a subject; not for use alone."""
+"""The methods of FleetClient, a module a subject."""

@@ -1,121 +1,114 @@
-"""The part of the management API's client that is about single devices and who may speak."""
+"""Calls about single devices: what they run, ran and sent, and what is set there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
-from edgekit.client.connection import Connection
-from edgekit.client.wire.admission import (
-    Because,
-    DeviceToken,
-    GatewayToken,
-    NewDevice,
-    NewGateway,
+from edgekit.client.calls.base import API, PAGE_DEVICES, Calls, device_path
+from edgekit.client.wire.devices import (
+    DeviceView,
+    Diagnosis,
+    HistoryEntry,
+    Pin,
+    RanView,
+    TelemetryTotals,
 )
-from edgekit.client.wire.devices import DeviceView, Diagnosis, Pin, RanView
 from edgekit.client.wire.diagnoses import DiagnosisRequest
-from edgekit.client.wire.server import FreezeView
-
-API = "/api/v1"
 
 
-class DeviceCalls:
-    """Methods of FleetClient; not for use alone."""
+class DeviceCalls(Calls):
+    """Calls about single devices: what they run, ran and sent, and what is set there."""
 
-    _connection: Connection
+    def devices(self, selector: str = "") -> Iterator[DeviceView]:
+        """Yield every device, page by page.
 
-    def add_device(self, device: str, labels: Mapping[str, str]) -> DeviceToken:
-        """Make a device known that cannot enrol by itself; its token is shown only here."""
-        body = NewDevice(id=device, labels=dict(labels))
-        return self._connection.ask(DeviceToken, "POST", f"{API}/devices", body=body)
+        Args:
+            selector: Labels that all must match, "site=berlin,line=2"; empty for all devices.
+        """
+        after = ""
+        while page := self.device_page(selector=selector, after=after):
+            yield from page
+            if page[-1].id == after:
+                return
+            after = page[-1].id
 
-    def rotate_token(self, device: str) -> DeviceToken:
-        """Make a device's next token; the present one is valid until the next is used."""
-        return self._connection.ask(DeviceToken, "POST", f"{_device(device)}/rotate")
+    def device_page(
+        self, *, selector: str = "", after: str = "", limit: int = PAGE_DEVICES
+    ) -> list[DeviceView]:
+        """Return at most `limit` devices whose id comes after `after`."""
+        query: dict[str, str | int] = {"limit": limit}
+        if after:
+            query["after"] = after
+        if selector:
+            query["selector"] = selector
+        return self._connection.ask(list[DeviceView], "GET", f"{API}/devices", query=query)
 
-    def revoke(self, device: str, reason: str = "") -> DeviceView:
-        """Make a device's token worthless."""
-        return self._because(device, "revoke", reason)
+    def device(self, device: str) -> DeviceView:
+        """Return one device."""
+        return self._connection.ask(DeviceView, "GET", device_path(device))
 
-    def quarantine(self, device: str, reason: str = "") -> DeviceView:
-        """Offer a device nothing more until it is accepted."""
-        return self._because(device, "quarantine", reason)
+    def tagged_device(self, device: str) -> tuple[DeviceView, str]:
+        """Return one device and its entity tag, for a change that depends on what was read."""
+        view, headers = self._connection.read(DeviceView, device_path(device))
+        return view, headers.get("ETag", "")
 
-    def accept(self, device: str) -> DeviceView:
-        """Let in a device that waits or is quarantined."""
-        return self._because(device, "accept", "")
+    def history(self, device: str) -> list[HistoryEntry]:
+        """Return every deployment of a device, oldest first."""
+        return self._connection.ask(list[HistoryEntry], "GET", f"{device_path(device)}/history")
 
-    def reject(self, device: str, reason: str = "") -> DeviceView:
-        """Keep a device out that waits."""
-        return self._because(device, "reject", reason)
+    def telemetry(self, device: str) -> list[TelemetryTotals]:
+        """Return what arrived from a device, per model, digest and spool."""
+        return self._connection.ask(
+            list[TelemetryTotals], "GET", f"{device_path(device)}/telemetry"
+        )
 
-    def confirm(self, device: str) -> DeviceView:
-        """Confirm, for the device, the offer that waits for that."""
-        return self._because(device, "confirm", "")
+    def set_labels(
+        self, device: str, labels: Mapping[str, str], *, if_match: str = ""
+    ) -> DeviceView:
+        """Replace the labels of a device.
+
+        Args:
+            device: Its id.
+            labels: All that it shall have.
+            if_match: Tag of the device as it was read; ConflictError if somebody was faster.
+        """
+        path = f"{device_path(device)}/labels"
+        return self._connection.ask(DeviceView, "PUT", path, body=dict(labels), if_match=if_match)
+
+    def retry(self, device: str) -> list[HistoryEntry]:
+        """Offer a device again what it refused or what failed there; returns its history."""
+        return self._connection.ask(list[HistoryEntry], "POST", f"{device_path(device)}/retry")
 
     def pin(self, device: str, model: str, version: str) -> DeviceView:
         """Install one release on one device, whatever rollouts say."""
-        path = f"{_device(device)}/pins/{quote(model, safe='')}"
+        path = f"{device_path(device)}/pins/{quote(model, safe='')}"
         return self._connection.ask(DeviceView, "PUT", path, body=Pin(version=version))
 
     def unpin(self, device: str, model: str) -> DeviceView:
         """Let rollouts decide again."""
-        path = f"{_device(device)}/pins/{quote(model, safe='')}"
+        path = f"{device_path(device)}/pins/{quote(model, safe='')}"
         return self._connection.ask(DeviceView, "DELETE", path)
 
     def ran(self, device: str, at: str) -> list[RanView]:
         """Return what a device ran at a time (ISO 8601)."""
         query: dict[str, str | int] = {"at": at}
-        path = f"{_device(device)}/running"
+        path = f"{device_path(device)}/running"
         return self._connection.ask(list[RanView], "GET", path, query=query)
 
     def diagnose(self, device: str) -> Diagnosis:
         """Return why a device runs what it runs."""
-        return self._connection.ask(Diagnosis, "GET", f"{_device(device)}/diagnosis")
+        return self._connection.ask(Diagnosis, "GET", f"{device_path(device)}/diagnosis")
 
     def ask_diagnosis(self, device: str) -> DiagnosisRequest:
         """Ask a device for its diagnose bundle."""
-        return self._connection.ask(DiagnosisRequest, "POST", f"{_device(device)}/diagnoses")
+        return self._connection.ask(DiagnosisRequest, "POST", f"{device_path(device)}/diagnoses")
 
     def diagnosis(self, device: str, number: int) -> DiagnosisRequest:
         """Return how far such a request is."""
-        path = f"{_device(device)}/diagnoses/{number}"
+        path = f"{device_path(device)}/diagnoses/{number}"
         return self._connection.ask(DiagnosisRequest, "GET", path)
 
     def diagnosis_bundle(self, device: str, number: int) -> bytes:
         """Return a diagnose bundle, a tar.gz."""
-        return self._connection.fetch(f"{_device(device)}/diagnoses/{number}/bundle")
-
-    def add_gateway(self, name: str) -> GatewayToken:
-        """Make a token for a gateway; it is shown only here."""
-        body = NewGateway(name=name)
-        return self._connection.ask(GatewayToken, "POST", f"{API}/gateways", body=body)
-
-    def drop_gateway(self, name: str) -> None:
-        """Make a gateway's tokens worthless."""
-        path = f"{API}/gateways/{quote(name, safe='')}"
-        self._connection.ask(dict[str, str], "DELETE", path)
-
-    def freeze(self, reason: str = "") -> FreezeView:
-        """Stop every offer of the fleet."""
-        return self._connection.ask(
-            FreezeView, "PUT", f"{API}/freeze", body=FreezeView(frozen=True, reason=reason)
-        )
-
-    def unfreeze(self) -> FreezeView:
-        """Offer again."""
-        body = FreezeView(frozen=False)
-        return self._connection.ask(FreezeView, "PUT", f"{API}/freeze", body=body)
-
-    def frozen(self) -> FreezeView:
-        """Return whether offers are stopped."""
-        return self._connection.ask(FreezeView, "GET", f"{API}/freeze")
-
-    def _because(self, device: str, verb: str, reason: str) -> DeviceView:
-        body = Because(reason=reason)
-        return self._connection.ask(DeviceView, "POST", f"{_device(device)}/{verb}", body=body)
-
-
-def _device(device: str) -> str:
-    return f"{API}/devices/{quote(device, safe='')}"
+        return self._connection.fetch(f"{device_path(device)}/diagnoses/{number}/bundle")

@@ -1,19 +1,17 @@
-"""The part of the management API's client that is about A/B experiments."""
+"""Calls about A/B experiments."""
 
 from __future__ import annotations
 
 from urllib.parse import quote
 
-from edgekit.client.connection import Connection
+from edgekit.client.calls.base import API, Calls
 from edgekit.client.wire.experiments import ExperimentView, NewExperiment, Winner
 
-PATH = "/api/v1/experiments"
+PATH = f"{API}/experiments"
 
 
-class ExperimentCalls:
-    """Methods of FleetClient; not for use alone."""
-
-    _connection: Connection
+class ExperimentCalls(Calls):
+    """Calls about A/B experiments."""
 
     def start_experiment(self, wanted: NewExperiment) -> ExperimentView:
         """Hold releases side by side."""

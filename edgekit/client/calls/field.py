@@ -1,25 +1,16 @@
-"""The part of the management API's client that is about what the field tells."""
+"""Calls about what the field tells."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from edgekit.client.connection import Connection
-from edgekit.client.wire.field import (
-    AccuracyView,
-    DriftView,
-    LabelsTaken,
-    NewLabels,
-)
-
-API = "/api/v1"
+from edgekit.client.calls.base import API, Calls
+from edgekit.client.wire.field import AccuracyView, DriftView, LabelsTaken, NewLabels
 
 
-class FieldCalls:
-    """Methods of FleetClient; not for use alone."""
-
-    _connection: Connection
+class FieldCalls(Calls):
+    """Calls about what the field tells."""
 
     def add_labels(self, model: str, labels: Mapping[str, str]) -> LabelsTaken:
         """Say what samples really showed: id of the request to class."""

@@ -1,11 +1,11 @@
-"""The part of the management API's client that watches over a server and keeps it tidy."""
+"""Calls that watch over a server, stop it, and keep it tidy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from edgekit.client.connection import Connection
+from edgekit.client.calls.base import API, Calls
 from edgekit.client.wire.events import (
     AlarmView,
     CallAgain,
@@ -16,14 +16,26 @@ from edgekit.client.wire.events import (
     WebhookView,
 )
 from edgekit.client.wire.garbage import GarbageView
+from edgekit.client.wire.server import FreezeView
 
-API = "/api/v1"
 
+class KeepingCalls(Calls):
+    """Calls that watch over a server, stop it, and keep it tidy."""
 
-class KeepingCalls:
-    """Methods of FleetClient; not for use alone."""
+    def freeze(self, reason: str = "") -> FreezeView:
+        """Stop every offer of the fleet."""
+        return self._connection.ask(
+            FreezeView, "PUT", f"{API}/freeze", body=FreezeView(frozen=True, reason=reason)
+        )
 
-    _connection: Connection
+    def unfreeze(self) -> FreezeView:
+        """Offer again."""
+        body = FreezeView(frozen=False)
+        return self._connection.ask(FreezeView, "PUT", f"{API}/freeze", body=body)
+
+    def frozen(self) -> FreezeView:
+        """Return whether offers are stopped."""
+        return self._connection.ask(FreezeView, "GET", f"{API}/freeze")
 
     def garbage(self) -> GarbageView:
         """Return what nobody needs any more; changes nothing."""

@@ -1,4 +1,4 @@
-"""The part of the management API's client that is about parameters of models on devices."""
+"""Calls about parameters of models on devices."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from edgekit.client.connection import Connection
+from edgekit.client.calls.base import Calls, device_path
 from edgekit.client.wire.parameters import NewParameters, ParametersView
 
 
-class ParameterCalls:
-    """Methods of FleetClient; not for use alone."""
-
-    _connection: Connection
+class ParameterCalls(Calls):
+    """Calls about parameters of models on devices."""
 
     def set_parameters(self, device: str, model: str, values: Mapping[str, Any]) -> ParametersView:
         """Set all parameters of a model on a device; none for the defaults."""
@@ -34,5 +32,5 @@ class ParameterCalls:
 
 
 def _path(device: str, model: str = "") -> str:
-    path = f"/api/v1/devices/{quote(device, safe='')}/parameters"
+    path = f"{device_path(device)}/parameters"
     return f"{path}/{quote(model, safe='')}" if model else path
