@@ -20,14 +20,13 @@ import numpy as np
 from benchmarks.one_device import (
     answers,
     bare_server,
-    free_port,
     memory_mb,
     model_of,
     one_device,
     until_it_answers,
 )
 from edgekit.bench import Effort, Result, measure, paired_ratio, summarize
-from edgekit.demo.processes import Background
+from edgekit.demo.processes import Background, free_port
 
 QUESTION = "what the agent costs a device"
 CHANNELS = 64

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.load import free_port, process
+from benchmarks.load import process
 from edgekit.client.http import FleetClient, read_token
 from edgekit.client.trusting import install_trust
+from edgekit.demo.processes import free_port
 from edgekit.device import DeviceProfile
 from edgekit.protocol import TENANT
 from edgekit.trust.keystore import KeyStore

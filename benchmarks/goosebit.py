@@ -14,7 +14,8 @@ from pathlib import Path
 
 import urllib3
 
-from benchmarks.load import free_port, process
+from benchmarks.load import process
+from edgekit.demo.processes import free_port
 from edgekit.errors import NetworkError
 
 VARIABLE = "EDGEKIT_GOOSEBIT"

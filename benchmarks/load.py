@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit import codec
+from edgekit.demo.processes import free_port
 from edgekit.errors import NetworkError
 
 START_TIMEOUT_S = 60.0
@@ -172,12 +173,6 @@ def _wait_for(port: int, running: subprocess.Popen[bytes]) -> None:
         else:
             return
     raise NetworkError("a server of the benchmark did not start", where=f"127.0.0.1:{port}")
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

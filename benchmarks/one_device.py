@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.models import FILE, NAME, random_bundle
 from edgekit.bundle import open_bundle
-from edgekit.demo.processes import Background, Commands, wait_for
+from edgekit.demo.processes import Background, Commands, free_port, wait_for
 
 AGENT = """\
 poll_interval_s = 0.2
@@ -195,13 +195,6 @@ def memory_mb(process: Background) -> float:
             if line.startswith("Pss:"):
                 total += int(line.split()[1]) / 1024.0
     return total
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

@@ -23,13 +23,12 @@ from benchmarks.one_device import (
     PATH,
     OneDevice,
     bare_server,
-    free_port,
     model_of,
     one_device,
     until_it_answers,
 )
 from edgekit.bench import Result, ratio, summarize
-from edgekit.demo.processes import wait_for
+from edgekit.demo.processes import free_port, wait_for
 
 QUESTION = "longest silence while the model changes under load"
 CHANNELS = 64

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgekit.client.http import FleetClient
-from edgekit.demo.processes import Background, Commands
+from edgekit.demo.processes import Background, Commands, free_port
 
 POLL_INTERVAL_S = 1
 TICK_S = 0.5
@@ -98,13 +97,6 @@ class Fleet:
         for device in self.devices.values():
             device.process.stop()
         self.server.stop()
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def new_fleet(folder: Path, commands: Commands) -> Fleet:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +21,8 @@ from edgekit.errors import EdgeKitError
 T = TypeVar("T")
 PATIENCE_S = 600.0
 _SCRIPTS = Path(sys.executable).parent
+_PORTS = range(20_000, 32_000)
+"""Below those that systems give to outgoing connections (32768 on Linux, 49152 by RFC 6335)."""
 
 
 class CommandError(EdgeKitError):
@@ -133,6 +138,21 @@ def wait_for(
             return found
         time.sleep(every_s)
     raise CommandError(f"did not happen within {timeout_s:.0f} s", where=what)
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface on which nobody listens now.
+
+    No outgoing connection gets it either while its server is down, so a server can come back to it.
+
+    Raises:
+        CommandError: All of a hundred that were tried are taken.
+    """
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise CommandError("no port is free", where=f"127.0.0.1:{_PORTS.start}-{_PORTS.stop}")
 
 
 def _resolved(words: Sequence[str]) -> list[str]:

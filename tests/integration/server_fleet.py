@@ -11,7 +11,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from edgekit.client.trusting import install_trust
 from edgekit.client.wire.admission import NewEnrolmentToken
 from edgekit.client.wire.releases import ReleaseView
 from edgekit.client.wire.rollouts import NewRollout, RolloutView
+from edgekit.demo.processes import free_port
 from edgekit.device import DeviceProfile, Requirements, RuntimeRange
 from edgekit.manifest import GoldenSpec, ModelFormat
 from edgekit.protocol import TelemetryBatch, TelemetryReceipt, running_header
@@ -83,7 +83,7 @@ class Server:
             [sys.executable, "-c", _COMMAND, *arguments],
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=180,
         )
 
     def start(self, *, poll_interval: float = 1.0, tick: float = 0.2) -> None:
@@ -96,11 +96,12 @@ class Server:
                 stderr=log,
                 env={**os.environ, **self.environment},
             )
-        until(self.answers, within_s=60)
+        until(self.answers, within_s=180)
 
     def answers(self) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, self.log()
+        code = self.process.poll()
+        assert code is None, f"the server ended with {code}\n{self.log()}"
         try:
             return self.ask("GET", "/api/v1/health").status == 200
         except OSError:
@@ -151,12 +152,6 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def configured(data: Path, **values: str) -> Path:

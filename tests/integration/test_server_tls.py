@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.demo.processes import free_port
 from edgekit.errors import UsageError
 from fleet_server.main import run
 from fleet_server.services.config import load_config
-from tests.integration.server_fleet import Server, free_port, until
+from tests.integration.server_fleet import Server, until
 
 pytestmark = pytest.mark.integration
 
