@@ -83,7 +83,7 @@ def helped(module: str, *words: str) -> None:
         [sys.executable, "-m", module, *words, "--help"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr

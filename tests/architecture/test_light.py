@@ -20,7 +20,7 @@ print("LOADED", *(m for m in {heavy!r} if m in sys.modules))
 def loaded(statement: str) -> set[str]:
     code = PROBE.format(statement=statement, heavy=HEAVY)
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=180, check=True
     )
     return set(done.stdout.splitlines()[-1].split()) - {"LOADED"}
 

@@ -38,7 +38,7 @@ def outcomes(folder: Path, ci: str) -> dict[str, str]:
         env={**os.environ, "EDGEKIT_CI": ci},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     lines = [

@@ -447,7 +447,7 @@ class Device:
             [sys.executable, "-m", "device_agent", *arguments, "--state", str(self.folder)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 

@@ -72,7 +72,7 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), "-D", str(self._folder / "data"), *arguments]
-        subprocess.run(command, check=True, capture_output=True, timeout=60, **self._as_user())
+        subprocess.run(command, check=True, capture_output=True, timeout=180, **self._as_user())
 
     def _as_user(self) -> dict[str, Any]:
         if self._user is None:

@@ -58,7 +58,7 @@ def make_update(
     update = folder / f"camera-{version}.swu"
     with update.open("wb") as out:
         command = [_path("cpio"), "--quiet", "-o", "-H", "crc"]
-        subprocess.run(command, input=names, stdout=out, cwd=work, check=True, timeout=60)
+        subprocess.run(command, input=names, stdout=out, cwd=work, check=True, timeout=180)
     return update
 
 
@@ -151,4 +151,4 @@ def _path(program: str) -> str:
 
 def _run(program: str, *arguments: str, cwd: Path) -> None:
     command = [_path(program), *arguments]
-    subprocess.run(command, check=True, capture_output=True, cwd=cwd, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, cwd=cwd, timeout=180)

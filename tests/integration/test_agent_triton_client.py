@@ -68,7 +68,7 @@ def test_tritons_client_works_unchanged(front: FrontView) -> None:
         [sys.executable, "-W", "ignore", "-c", PROGRAM, front.address.removeprefix("http://")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr

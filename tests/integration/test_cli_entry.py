@@ -20,7 +20,7 @@ def edgekit(*words: str, before: str = "", **environment: str) -> subprocess.Com
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
         env={**os.environ, **environment},
     )
@@ -84,7 +84,7 @@ def test_a_bug_shows_its_traceback_and_code_70():
 def test_a_reader_who_goes_away_is_no_error():
     script = f"{sys.executable} -m edgekit.cli --help | head -c 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-c", script], capture_output=True, text=True, timeout=180, check=False
     )
     assert (done.returncode, done.stderr) in {(0, ""), (1, "")}
 
@@ -93,7 +93,7 @@ def test_the_installed_script_and_the_module_are_one():
     script = Path(sys.executable).with_name("edgekit")
     for command in ([str(script)], [sys.executable, "-m", "edgekit.cli"]):
         done = subprocess.run(
-            [*command, "--version"], capture_output=True, text=True, timeout=60, check=True
+            [*command, "--version"], capture_output=True, text=True, timeout=180, check=True
         )
         assert done.stdout == f"edgekit {__version__}\n"
 

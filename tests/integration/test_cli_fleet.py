@@ -55,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
     command = [sys.executable, "-m", "edgekit.cli", "server"]
-    subprocess.run([*command, "init", str(folder)], check=True, capture_output=True, timeout=60)
+    subprocess.run([*command, "init", str(folder)], check=True, capture_output=True, timeout=180)
     token = (folder / "admin.token").read_text().strip()
     log = folder.with_name("server.log")
     with log.open("w") as out:

@@ -55,7 +55,7 @@ def _check_command_without_cli(python: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
         env={**os.environ, "PYTHONPATH": ""},
     )
     assert done.returncode == 16

@@ -401,7 +401,7 @@ def test_a_server_that_cannot_start_says_so_in_one_line(
     done = subprocess.run(
         [sys.executable, "-m", "edgekit.cli", "server", "run", str(server.data), *filled],
         capture_output=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == code, done.stderr

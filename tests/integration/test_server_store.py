@@ -320,7 +320,7 @@ def test_processes_that_start_at_once_migrate_once(address: str) -> None:
         " SqlDatabase.open(sys.argv[1]).migrate()"
     )
     several = [subprocess.Popen([sys.executable, "-c", program, address]) for _ in range(3)]
-    assert [process.wait(timeout=60) for process in several] == [0, 0, 0]
+    assert [process.wait(timeout=180) for process in several] == [0, 0, 0]
     database = SqlDatabase.open(address)
     with database.read() as tables:
         assert tables.changes.version() == 0

@@ -124,7 +124,7 @@ def test_a_request_that_is_no_request_gets_an_answer_and_a_code() -> None:
         input=b"{}",
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     answer = codec.decode(done.stdout, Answer, where="test")
     assert (answer.ok, done.returncode) == (False, 14)
@@ -138,7 +138,7 @@ def test_the_agents_side_imports_neither_tuf_nor_cryptography() -> None:
         " & {'tuf', 'securesystemslib', 'cryptography'}))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=180
     )
     assert done.stdout.strip() == "[]"
 
@@ -241,7 +241,7 @@ def test_a_kill_at_any_request_leaves_a_folder_that_works(
     for survive in range(6):
         command = [sys.executable, "-c", _KILLED, request.metadata_url, request.folder]
         done = subprocess.run(
-            [*command, str(survive)], capture_output=True, check=False, timeout=60
+            [*command, str(survive)], capture_output=True, check=False, timeout=180
         )
         codes.append(done.returncode)
     assert codes[:5] == [-signal.SIGKILL] * 5

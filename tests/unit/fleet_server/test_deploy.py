@@ -73,7 +73,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     copy = tmp_path / "edgekit-server.service"
     copy.write_text(unit.replace("/usr/local/bin/edgekit", "/bin/true"))
     done = subprocess.run(
-        [program, "verify", str(copy)], capture_output=True, text=True, timeout=60, check=False
+        [program, "verify", str(copy)], capture_output=True, text=True, timeout=180, check=False
     )
     complaints = [line for line in done.stderr.splitlines() if "edgekit-server" in line]
     assert complaints == []
