@@ -38,7 +38,7 @@ from edgekit.errors import StorageError, UsageError
 if TYPE_CHECKING:
     from typer._click import Context
 
-DEFAULT_COMMAND, ON_DEVICES = "run", "remote"
+DEFAULT_COMMAND = "run"
 DEVICE_OPTIONS = ("--device", "--selector")
 
 
@@ -49,14 +49,12 @@ class DefaultGroup(TyperGroup):
         """Put the first word in where it is missing."""
         if args and args[0] != "--help" and args[0] not in self.commands:
             elsewhere = any(word.startswith(DEVICE_OPTIONS) for word in args)
-            args = [ON_DEVICES if elsewhere else DEFAULT_COMMAND, *args]
+            args = [bench_fleet.ON_DEVICES if elsewhere else DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
 
 
 app = typer.Typer(cls=DefaultGroup, no_args_is_help=True)
-app.command(ON_DEVICES)(bench_fleet.remote)
-app.command()(bench_fleet.jobs)
-app.command()(bench_fleet.alarms)
+app.add_typer(bench_fleet.app)
 Threads = Annotated[
     str, typer.Option("--threads", "--num-threads", help="Threads of the runtime: 1 or 1,2,4.")
 ]

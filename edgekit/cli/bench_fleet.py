@@ -12,16 +12,59 @@ from edgekit import codec
 from edgekit.bench.page import percentile_text
 from edgekit.bench.report import LatencyFile, LatencyReport, save_latency
 from edgekit.bundle import open_bundle
-from edgekit.cli.options import AsJson, Server, TokenFile, connect, seconds
-from edgekit.cli.output import print_json, print_table, say, when
+from edgekit.cli.asking import asks, show_answer
+from edgekit.cli.options import AsJson, seconds
+from edgekit.cli.output import print_table, say, when
 from edgekit.client.http import FleetClient
-from edgekit.client.wire.benchmarks import BenchmarkView, NewBenchmark
+from edgekit.client.wire.benchmarks import BenchmarkView, FieldAlarmView, NewBenchmark
 from edgekit.errors import EdgeKitError, InconclusiveError
 
 ASK_S = 1.0
+ON_DEVICES = "remote"
+
+app = typer.Typer()
 
 
+def _print_jobs(views: list[BenchmarkView]) -> None:
+    print_table(
+        ("job", "device", "release", "state", "median ms", "p90 ms", "machine", "asked", "why"),
+        [_row(view) for view in views],
+    )
+    for view in views:
+        for warning in view.warnings:
+            say(f"warning: {view.device}: {warning}")
+
+
+def _row(view: BenchmarkView) -> tuple[object, ...]:
+    median, p90, machine = "", "", ""
+    if view.report:
+        report = _report(view)
+        step = report.step("inference")
+        found = [p for p in step.percentiles if p.percentile == 0.9] if step else []
+        median, machine = f"{report.inference.median:.4g}", report.steadiness or ""
+        p90 = percentile_text(found[0]) if found else ""
+    release = f"{view.model} {view.version} {view.variant}"
+    why = f"{view.reason}: {view.detail}" if view.reason else ""
+    asked = when(view.asked_at)
+    return view.id, view.device, release, view.state, median, p90, machine, asked, why
+
+
+def _print_alarms(found: list[FieldAlarmView]) -> None:
+    print_table(
+        ("device", "release", "p90 ms in the field", "fine between", "benchmark"),
+        (
+            (
+                *(a.device, f"{a.model} {a.version} {a.variant}", f"{a.p90_ms:.4g}"),
+                *(f"{a.low_ms:.4g} and {a.high_ms:.4g}", a.benchmark),
+            )
+            for a in found
+        ),
+    )
+
+
+@asks(app, ON_DEVICES)
 def remote(
+    client: FleetClient,
     bundle: Annotated[Path, typer.Argument(help="A published bundle.")],
     *,
     device: Annotated[str, typer.Option(help="Id of the device that shall measure.")] = "",
@@ -31,8 +74,6 @@ def remote(
     min_duration: Annotated[str, typer.Option(help="Shortest time: 10s, 1m.")] = "10s",
     wait: Annotated[str, typer.Option(help="How long to wait for answers.")] = "10m",
     save: Annotated[Path | None, typer.Option(help="Keep the results as a file.")] = None,
-    server: Server = "",
-    token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a bundle on devices of the fleet, while they have nothing else to do.
@@ -48,48 +89,30 @@ def remote(
         num_runs=min_queries,
         min_secs=seconds(min_duration),
     )
-    with connect(server, token_file) as client:
-        views = _answered(client, client.create_benchmarks(wanted), wait_s=seconds(wait))
+    views = _answered(client, client.create_benchmarks(wanted), wait_s=seconds(wait))
     if save is not None:
         reports = tuple(_report(view) for view in views if view.report)
         save_latency(save, LatencyFile(reports=reports, measured_at=views[0].asked_at))
-    _show(views, as_json=as_json)
+    show_answer(views, _print_jobs, as_json=as_json)
     missing = [view for view in views if view.state != "done"]
     if missing:
         raise InconclusiveError(f"{len(missing)} of {len(views)} devices did not measure")
 
 
+@asks(app, shows=_print_jobs)
 def jobs(
+    client: FleetClient,
     digest: Annotated[str, typer.Option(help="SHA-256 of one bundle.")] = "",
-    server: Server = "",
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-) -> None:
+) -> list[BenchmarkView]:
     """List what devices were asked to measure, and what came of it."""
-    with connect(server, token_file) as client:
-        _show(client.benchmarks(digest), as_json=as_json)
+    return client.benchmarks(digest)
 
 
-def alarms(server: Server = "", token_file: TokenFile = None, as_json: AsJson = False) -> None:
+@asks(app)
+def alarms(client: FleetClient, as_json: AsJson = False) -> None:
     """List devices whose last hour left the interval of their own benchmark; exit 1 if any."""
-    with connect(server, token_file) as client:
-        found = client.field_alarms()
-    if as_json:
-        print_json(found)
-    else:
-        print_table(
-            ("device", "release", "p90 ms in the field", "fine between", "benchmark"),
-            [
-                (
-                    a.device,
-                    f"{a.model} {a.version} {a.variant}",
-                    f"{a.p90_ms:.4g}",
-                    f"{a.low_ms:.4g} and {a.high_ms:.4g}",
-                    a.benchmark,
-                )
-                for a in found
-            ],
-        )
+    found = client.field_alarms()
+    show_answer(found, _print_alarms, as_json=as_json)
     if found:
         raise EdgeKitError(f"{len(found)} devices do not do what was measured on them")
 
@@ -107,30 +130,3 @@ def _answered(
 
 def _report(view: BenchmarkView) -> LatencyReport:
     return codec.convert(view.report, LatencyReport, where=f"benchmark {view.id}")
-
-
-def _show(views: list[BenchmarkView], *, as_json: bool) -> None:
-    if as_json:
-        return print_json(views)
-    print_table(
-        ("job", "device", "release", "state", "median ms", "p90 ms", "machine", "asked", "why"),
-        [_row(view) for view in views],
-    )
-    for view in views:
-        for warning in view.warnings:
-            say(f"warning: {view.device}: {warning}")
-    return None
-
-
-def _row(view: BenchmarkView) -> tuple[object, ...]:
-    median, p90, machine = "", "", ""
-    if view.report:
-        report = _report(view)
-        step = report.step("inference")
-        found = [p for p in step.percentiles if p.percentile == 0.9] if step else []
-        median, machine = f"{report.inference.median:.4g}", report.steadiness or ""
-        p90 = percentile_text(found[0]) if found else ""
-    release = f"{view.model} {view.version} {view.variant}"
-    why = f"{view.reason}: {view.detail}" if view.reason else ""
-    asked = when(view.asked_at)
-    return view.id, view.device, release, view.state, median, p90, machine, asked, why

@@ -7,16 +7,10 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.options import (
-    AsJson,
-    PassphraseFile,
-    Server,
-    TokenFile,
-    connect,
-    passphrase,
-    utc_now,
-)
+from edgekit.cli.asking import asks
+from edgekit.cli.options import AsJson, PassphraseFile, passphrase, utc_now
 from edgekit.cli.output import print_json, print_table, say, short
+from edgekit.client.http import FleetClient
 
 app = typer.Typer(help="Create signing keys and install trust on a server.")
 Folder = Annotated[Path, typer.Argument(help="Folder of signing keys; never on the server.")]
@@ -46,11 +40,10 @@ def add_model(
     say(f"next: edgekit keys install {folder} --server ADDRESS")
 
 
-@app.command()
+@asks(app)
 def install(
+    client: FleetClient,
     folder: Folder,
-    server: Server = "",
-    token_file: TokenFile = None,
     passphrase_file: PassphraseFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -59,12 +52,12 @@ def install(
     from edgekit.trust.keystore import KeyStore
 
     keystore = KeyStore.open(folder, passphrase(passphrase_file))
-    with connect(server, token_file) as client:
-        installed = install_trust(client, keystore, now=utc_now())
+    installed = install_trust(client, keystore, now=utc_now())
     if as_json:
         return print_json(installed)
     signed = [role for role in ("root", "targets") if getattr(installed, role)]
-    say(f"{server}: {'signed ' + ' and '.join(signed) if signed else 'nothing to do'}")
+    done = f"signed {' and '.join(signed)}" if signed else "nothing to do"
+    say(f"{client.server_url}: {done}")
     return say(f"devices pin root {installed.trust.root_sha256}")
 
 

@@ -10,49 +10,23 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.options import AsJson, Server, TokenFile, connect
-from edgekit.cli.output import print_json, print_table, say
+from edgekit.cli.asking import asks
+from edgekit.cli.options import Model
+from edgekit.cli.output import print_table, say
+from edgekit.client.http import FleetClient
+from edgekit.client.wire.field import AccuracyView, LabelsTaken
 from edgekit.errors import UsageError
 
 app = typer.Typer(help="Labels that come later, and the accuracy in the field that they give.")
 AT_ONCE = 5000
-Model = Annotated[str, typer.Argument(help="Name of the model.")]
 
 
-@app.command()
-def add(
-    model: Model,
-    file: Annotated[Path, typer.Argument(help="CSV (id,label) or JSON lines ({id, label}).")],
-    server: Server = "",
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say what samples really showed, by the id of the request that carried them."""
-    pairs = list(read_labels(file))
-    stored = matched = 0
-    with connect(server, token_file) as client:
-        for start in range(0, len(pairs), AT_ONCE):
-            taken = client.add_labels(model, dict(pairs[start : start + AT_ONCE]))
-            stored, matched = stored + taken.labels, matched + taken.matched
-    if as_json:
-        return print_json({"labels": stored, "matched": matched})
-    return say(f"{stored} labels, {matched} of them for answers that devices recorded")
+def _print_taken(taken: LabelsTaken) -> None:
+    say(f"{taken.labels} labels, {taken.matched} of them for answers that devices recorded")
 
 
-@app.command()
-def accuracy(
-    model: Model,
-    version: Annotated[str, typer.Argument(help="Only this release.")] = "",
-    server: Server = "",
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Print the accuracy in the field of each release and variant that has labels."""
-    with connect(server, token_file) as client:
-        found = client.accuracy(model, version)
-    if as_json:
-        return print_json(found)
-    return print_table(
+def _print_accuracy(found: list[AccuracyView]) -> None:
+    print_table(
         ("version", "variant", "devices", "labelled", "right", "accuracy", "95 % interval"),
         (
             (
@@ -62,6 +36,31 @@ def accuracy(
             for v in found
         ),
     )
+
+
+@asks(app, shows=_print_taken)
+def add(
+    client: FleetClient,
+    model: Model,
+    file: Annotated[Path, typer.Argument(help="CSV (id,label) or JSON lines ({id, label}).")],
+) -> LabelsTaken:
+    """Say what samples really showed, by the id of the request that carried them."""
+    pairs = list(read_labels(file))
+    labels = matched = 0
+    for start in range(0, len(pairs), AT_ONCE):
+        taken = client.add_labels(model, dict(pairs[start : start + AT_ONCE]))
+        labels, matched = labels + taken.labels, matched + taken.matched
+    return LabelsTaken(labels=labels, matched=matched)
+
+
+@asks(app, shows=_print_accuracy)
+def accuracy(
+    client: FleetClient,
+    model: Model,
+    version: Annotated[str, typer.Argument(help="Only this release.")] = "",
+) -> list[AccuracyView]:
+    """Print the accuracy in the field of each release and variant that has labels."""
+    return client.accuracy(model, version)
 
 
 def read_labels(file: Path) -> Iterator[tuple[str, str]]:

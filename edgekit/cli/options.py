@@ -39,6 +39,8 @@ TokenFile = Annotated[
         show_default=False,
     ),
 ]
+Device = Annotated[str, typer.Argument(help="Id of the device.")]
+Model = Annotated[str, typer.Argument(help="Name of the model.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 PassphraseFile = Annotated[
     Path | None,
