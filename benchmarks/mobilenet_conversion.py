@@ -24,6 +24,7 @@ import numpy as np
 
 from benchmarks.env import CHECKOUT
 from benchmarks.int8_models import frames
+from converters.threads import one_thread
 from edgekit.bench import Result, summarize
 
 QUESTION = "MobileNetV2 224 from torch to int8, with all proofs"
@@ -124,6 +125,7 @@ def _write(folder: Path) -> None:
     np.savez(folder / "samples.npz", tensors=tensors[:_CALIBRATED])
     (folder / "preprocessing.json").write_text(json.dumps(_PREPROCESSING))
     torch.manual_seed(0)
-    model = settle(mobilenet_v2(), tensors[:16])
-    fit_last(model, tensors[:64], classes[:64])
+    with one_thread():
+        model = settle(mobilenet_v2(), tensors[:16])
+        fit_last(model, tensors[:64], classes[:64])
     torch.save(model.state_dict(), folder / "weights.pt")

@@ -19,6 +19,7 @@ from converters.evaluate import Run
 from converters.extras import need
 from converters.quiet import quiet_python
 from converters.source import ModuleSource, OnnxSource, Source
+from converters.threads import one_thread
 from edgekit.errors import RuntimeFailedError, SourceError, TargetError
 from edgekit.manifest import ModelFormat, TensorSpec
 from edgekit.runtime import Session, Tensor, open_session
@@ -139,7 +140,7 @@ def trace(source: ModuleSource, inputs: tuple[TensorSpec, ...]) -> Any:  # noqa:
 def _forward(source: ModuleSource, tensors: Sequence[Tensor]) -> list[Tensor]:
     torch = need("torch")
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             answer = source.module(*(torch.from_numpy(np.array(tensor)) for tensor in tensors))
     except Exception as error:
         trace = "".join(traceback.format_exception(error))

@@ -199,11 +199,15 @@ def compare(reference: Answers, answers: Answers, *, where: str, classes: bool =
 
 def sqnr_db(signal: Tensor, noisy: Tensor) -> float:
     """Return 10 log10(sum(signal^2) / sum((signal - noisy)^2)), dB, at most 200."""
-    power = float(np.sum(_wide(signal) ** 2))
     noise = float(np.sum((_wide(signal) - _wide(noisy)) ** 2))
+    return decibels(float(np.sum(_wide(signal) ** 2)), noise)
+
+
+def decibels(signal: float, noise: float) -> float:
+    """Return 10 log10(signal / noise) of two energies, dB, at most 200."""
     if noise == 0.0:
         return MAX_SQNR_DB
-    return min(MAX_SQNR_DB, 10 * float(np.log10(max(power, 1e-300) / noise)))
+    return min(MAX_SQNR_DB, 10 * float(np.log10(max(signal, 1e-300) / noise)))
 
 
 def check_parity(parity: Parity, limits: Limits, *, where: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.evaluate import sqnr_db
+from converters.evaluate import decibels
 from converters.extras import need
 from converters.proof import Reference
 from converters.quantize import Calibration
@@ -55,29 +55,41 @@ def layers_of(
     if not shared:
         return ()
     names = [name for name, _ in shared]
-    samples = _golden(reference, preprocessing)
-    count = len(reference.golden)
-    rows = zip(
+    samples, count = _golden(reference, preprocessing), len(reference.golden)
+    losses = {name: _Loss() for name in names}
+    for wanted, got in zip(
         activations(floating, names, samples, count),
         activations(quantized, names, samples, count),
         strict=True,
-    )
-    pairs = [[(a[name], b[name]) for name in names] for a, b in rows]
-    return tuple(
-        _layer(name, kind, [row[index] for row in pairs])
-        for index, (name, kind) in enumerate(shared)
-    )
+    ):
+        for name, loss in losses.items():
+            loss.see(wanted[name], got[name])
+    return tuple(losses[name].layer(name, kind) for name, kind in shared)
 
 
-def _layer(name: str, kind: str, pairs: list[tuple[Tensor, Tensor]]) -> Layer:
-    wanted, got = (np.concatenate([pair[i].ravel() for pair in pairs]) for i in (0, 1))
-    return Layer(
-        name=name,
-        operator=kind,
-        sqnr_db=sqnr_db(wanted, got),
-        low=float(wanted.min()),
-        high=float(wanted.max()),
-    )
+class _Loss:
+    """What is known about one layer after some samples."""
+
+    def __init__(self) -> None:
+        self._signal = self._noise = 0.0
+        self._low, self._high = np.inf, -np.inf
+
+    def see(self, wanted: Tensor, got: Tensor) -> None:
+        """Take the answers of both files to one sample into account."""
+        exact = wanted.astype(np.float64)
+        self._signal += float(np.sum(exact**2))
+        self._noise += float(np.sum((exact - got) ** 2))
+        self._low = min(self._low, float(wanted.min()))
+        self._high = max(self._high, float(wanted.max()))
+
+    def layer(self, name: str, kind: str) -> Layer:
+        return Layer(
+            name=name,
+            operator=kind,
+            sqnr_db=decibels(self._signal, self._noise),
+            low=self._low,
+            high=self._high,
+        )
 
 
 def _outputs(model: Path) -> Iterator[tuple[str, str]]:
