@@ -28,6 +28,11 @@ from fleet_server.store.database import SqlDatabase
 
 EDGEKIT = [sys.executable, "-m", "edgekit.cli", "server"]
 DIGEST = "ab" * 32
+_SETTINGS = """database = "{database}"
+[limits]
+device_requests_per_s = 1e6
+"""
+"""A few devices stand for a large fleet here: each asks far more often than a real one may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +79,7 @@ def running_fleet(
     """Run the real server over devices that have nothing to do."""
     data = folder / "server"
     data.mkdir(parents=True)
-    if database:
-        (data / "server.toml").write_text(f'database = "{database}"\n')
+    (data / "server.toml").write_text(_SETTINGS.format(database=database))
     subprocess.run([*EDGEKIT, "init", str(data)], check=True, capture_output=True)
     register(data, range(devices))
     with ExitStack() as stack:

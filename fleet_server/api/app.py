@@ -28,7 +28,9 @@ from fleet_server.api import (
     tuf,
 )
 from fleet_server.api.audited import AuditApp
+from fleet_server.api.callers import Doorkeeper
 from fleet_server.api.context import Context
+from fleet_server.api.door import DoorApp
 from fleet_server.api.examples import add_examples
 from fleet_server.api.intake import IntakeApp
 from fleet_server.api.poll import PollApp
@@ -95,7 +97,7 @@ def _routers(context: Context) -> tuple[APIRouter, ...]:
 
 
 def _around(app: FastAPI, context: Context) -> ASGIApp:
-    """Put the layers around the routes: the poll outermost, the audit log next to them."""
+    """Put the layers around the routes: the door outermost, the audit log next to them."""
     audited = AuditApp(app, context.services.accounts, clock=context.clock)
     repeats = RepeatApp(ValidatorApp(audited), context.services, clock=context.clock)
     shield = Shield(
@@ -111,11 +113,20 @@ def _around(app: FastAPI, context: Context) -> ASGIApp:
         clock=context.clock,
         metrics=context.metrics,
     )
-    return PollApp(
+    doorkeeper = Doorkeeper(context.settings.limits, context.proxy, context.metrics)
+    polls = PollApp(
         intake,
+        doorkeeper=doorkeeper,
         metrics=context.metrics,
         services=context.services,
         board=context.board,
+        settings=context.settings,
+        clock=context.clock,
+    )
+    return DoorApp(
+        polls,
+        doorkeeper=doorkeeper,
+        accounts=context.services.accounts,
         settings=context.settings,
         clock=context.clock,
     )

@@ -23,7 +23,7 @@ _MAX_NAME = 128
 
 
 def record_request(
-    accounts: AccountService, request: Request, caller: Caller, *, at: datetime
+    accounts: AccountService, request: Request, caller: Caller, *, address: str, at: datetime
 ) -> None:
     """Write down that a caller asks for a change; reads are not written down."""
     if request.method in SAFE_METHODS:
@@ -33,7 +33,7 @@ def record_request(
         request=getattr(request.state, "request_id", ""),
         account=caller.account,
         token=caller.token,
-        address=request.client.host if request.client else "",
+        address=address,
         action=_printable(f"{request.method} {request.url.path}")[:_MAX_ACTION],
     )
     accounts.record(line)

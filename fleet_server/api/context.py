@@ -82,7 +82,7 @@ class Context:
             )
         accounts, now = self.services.accounts, self.clock()
         caller = accounts.authenticate(token.strip(), now=now)
-        record_request(accounts, request, caller, at=now)
+        record_request(accounts, request, caller, address=self.caller_address(request), at=now)
         permission = needed(request.method, request.url.path.removeprefix(MANAGEMENT))
         if not caller.may(permission):
             raise RefusedError(f"a {caller.role.value} may not {permission.value}")

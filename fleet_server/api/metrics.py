@@ -111,6 +111,12 @@ class Metrics:
             "Polls of devices, by how they were answered.",
             ("by",),
         )
+        self.refused = Family(
+            "edgekit_requests_refused_total",
+            "counter",
+            "Requests answered 429, by the limit that they met.",
+            ("by",),
+        )
         self.windows = Family(
             "edgekit_telemetry_windows_total", "counter", "Windows acknowledged.", ("result",)
         )

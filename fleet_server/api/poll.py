@@ -19,11 +19,12 @@ from edgekit import codec
 from edgekit.errors import EdgeKitError, StorageError
 from edgekit.protocol import RUNNING_HEADER, parse_running
 from fleet_server.api.board import Board, Seat
+from fleet_server.api.callers import Doorkeeper
 from fleet_server.api.context import CONTROLLER
 from fleet_server.api.ddi_bodies import controller_base
 from fleet_server.api.metrics import Metrics
 from fleet_server.api.problems import RETRY_AFTER_S
-from fleet_server.api.proxy import Headers, ProxyRule, strip_root
+from fleet_server.api.proxy import Headers, ProxyRule
 from fleet_server.services.assembly import Services
 from fleet_server.services.config import Settings
 from fleet_server.services.credentials import Credentials, Scheme, authenticate, seat_digest
@@ -61,8 +62,10 @@ class PollApp:
         settings: Settings,
         clock: Callable[[], datetime],
         metrics: Metrics,
+        doorkeeper: Doorkeeper,
     ) -> None:
         self._inner = inner
+        self._doorkeeper = doorkeeper
         self._metrics = metrics
         self._services = services
         self._board = board
@@ -85,12 +88,14 @@ class PollApp:
         if not name.isascii() or not _NO_PLAIN_NAME.isdisjoint(name):
             return None
         device_id = name.decode("ascii")
-        return self._by_heart(device_id, *self._shown(headers, scheme, device_id, peer))
+        shown, asked = self._shown(headers, scheme, device_id, peer)
+        known = self._by_heart(device_id, shown, asked)
+        if known is None or not self._doorkeeper.lets_in(device_id, shown.token):
+            return None
+        return known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's request."""
-        if scope["type"] == "http" and self._proxy.root_path:
-            scope["path"] = strip_root(scope["path"], self._proxy.root_path)
         if scope["type"] != "http" or scope["method"] != "GET":
             await self._inner(scope, receive, send)
             return

@@ -29,7 +29,6 @@ from fleet_server.services.errors import (
     BusyError,
     ChangedError,
     GoneError,
-    GuessingError,
     NotFoundError,
     SlowError,
     TooLargeError,
@@ -90,7 +89,7 @@ def answer_error(request: Request, error: EdgeKitError) -> Response:
     if status >= 500:
         logger.error("request failed", extra={"fields": {"error": str(error)}})
     answer = _answer(request, status, str(error), error.exit_code)
-    if isinstance(error, GuessingError):
+    if isinstance(error, TooManyError) and error.wait_s:
         answer.headers["Retry-After"] = str(error.wait_s)
     if isinstance(error, ChangedError):
         answer.headers["ETag"] = f'"{error.tag}"'

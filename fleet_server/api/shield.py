@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import re
-import secrets
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -22,21 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edgekit import codec, log
 from edgekit.client.wire.server import Problem
 from edgekit.errors import RefusedError
+from fleet_server.api.answering import Answering
 from fleet_server.api.metrics import Metrics
 from fleet_server.api.problems import RETRY_AFTER_S
 
 logger = logging.getLogger(__name__)
 
-REQUEST_ID = b"x-request-id"
 UPLOADS = "/api/v1/blobs/"
-_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cache-control", b"no-store"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +63,7 @@ class Shield:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
-        request_id = self._id_of(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
-        answering = _Answering(send, request_id, secure=self._is_secure(scope))
+        answering = Answering.of(scope, send, behind_proxy=self._behind_proxy)
         if self._now >= self._limits.requests:
             self._metrics.requests.add(1, scope["method"], "overload", "503")
             await _come_again(answering)
@@ -83,7 +71,7 @@ class Shield:
         started = time.perf_counter()
         self._now += 1
         self._metrics.in_flight.set(self._now)
-        with log.context(request=request_id):
+        with log.context(request=answering.request_id):
             try:
                 await self._inner(scope, _Body(scope, receive, self._limits), answering)
             except HTTPException as error:  # raised by the body outside of the application
@@ -101,36 +89,6 @@ class Shield:
         self._metrics.duration_s.observe(seconds, route)
         fields = {"method": scope["method"], "route": route, "status": status}
         logger.debug("answered", extra={"fields": {**fields, "ms": round(seconds * 1000, 1)}})
-
-    def _id_of(self, scope: Scope) -> str:
-        """Return the proxy's id if there is a proxy; else one of our own."""
-        given = dict(scope["headers"]).get(REQUEST_ID, b"") if self._behind_proxy else b""
-        return given.decode() if _ID.fullmatch(given) else secrets.token_hex(8)
-
-    def _is_secure(self, scope: Scope) -> bool:
-        if scope["scheme"] == "https":
-            return True
-        headers = dict(scope["headers"])
-        return self._behind_proxy and headers.get(b"x-forwarded-proto", b"") == b"https"
-
-
-class _Answering:
-    """Adds the headers that every answer carries, unless the route set its own."""
-
-    def __init__(self, send: Send, request_id: str, *, secure: bool) -> None:
-        self._send = send
-        self._added = [(REQUEST_ID, request_id.encode()), *_HEADERS]
-        if secure:
-            self._added.append((b"strict-transport-security", b"max-age=31536000"))
-        self.status = 0
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            there = {name.lower() for name, _ in message.get("headers", ())}
-            added = [pair for pair in self._added if pair[0] not in there]
-            message = {**message, "headers": [*message.get("headers", ()), *added]}
-        await self._send(message)
 
 
 class _Body:
@@ -165,14 +123,14 @@ class _Body:
         return max(0.0, self._until - asyncio.get_running_loop().time())
 
 
-async def _come_again(send: _Answering) -> None:
+async def _come_again(send: Answering) -> None:
     """Answer 503 with a time to come again that spreads those who come."""
     wait_s = RETRY_AFTER_S + random.randrange(RETRY_AFTER_S)  # noqa: S311 (spreads load)
     header = (b"retry-after", b"%d" % wait_s)
     await _refuse(send, 503, "the server has too much to do", header)
 
 
-async def _refuse(send: _Answering, status: int, detail: str, *more: tuple[bytes, bytes]) -> None:
+async def _refuse(send: Answering, status: int, detail: str, *more: tuple[bytes, bytes]) -> None:
     title = HTTPStatus(status).phrase
     problem = Problem(title=title, status=status, detail=detail, code=RefusedError.exit_code)
     body = codec.encode(problem)

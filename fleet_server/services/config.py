@@ -8,11 +8,12 @@ from __future__ import annotations
 import ipaddress
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from edgekit import codec
 from edgekit.errors import FormatError, UsageError
+from fleet_server.services.limits import CallerLimits
 
 CONFIG_FILE = "server.toml"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -46,6 +47,7 @@ class Settings:
         windows_kept_days: How long single windows are kept; older ones become sums a day.
         max_bundle_bytes: Largest blob that is taken.
         log_json: Log as one JSON object a line.
+        limits: How much each caller may ask for.
     """
 
     host: str = "127.0.0.1"
@@ -67,6 +69,7 @@ class Settings:
     windows_kept_days: float = 90.0
     max_bundle_bytes: int = 1 << 30
     log_json: bool = False
+    limits: CallerLimits = field(default_factory=CallerLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +154,7 @@ def _check(settings: Settings, *, where: str) -> None:
     for name in positive:
         if not 0 < getattr(settings, name) < float("inf"):
             raise UsageError(f"{name} must be above 0", where=where)
+    settings.limits.check(where=where)
     for network in settings.trusted_proxies:
         try:
             ipaddress.ip_network(network, strict=False)

@@ -38,19 +38,19 @@ class SlowError(RefusedError):
 
 
 class TooManyError(RefusedError):
-    """A caller asks or says too much; it shall come again later, or less often."""
+    """A caller asks or says too much; it shall come again later, or less often.
+
+    Attributes:
+        wait_s: Whole seconds until it may; 0 where nobody can say.
+    """
+
+    def __init__(self, what: str, *, where: str = "", wait_s: int = 0) -> None:
+        super().__init__(what, where=where)
+        self.wait_s = wait_s
 
 
 class GuessingError(TooManyError):
-    """Too many wrong passwords came before this one; it is not looked at.
-
-    Attributes:
-        wait_s: Whole seconds until the next one is.
-    """
-
-    def __init__(self, what: str, *, wait_s: int) -> None:
-        super().__init__(what)
-        self.wait_s = wait_s
+    """Too many wrong passwords came before this one; it is not looked at."""
 
 
 class ChangedError(ConflictError):
