@@ -24,6 +24,7 @@ from edgekit.errors import ConflictError, EdgeKitError, PortInUseError, StorageE
 from fleet_server.api.app import make_app
 from fleet_server.api.board import Board
 from fleet_server.api.context import Context
+from fleet_server.api.overload import take_all_files
 from fleet_server.api.patience import PatientProtocol
 from fleet_server.domain.access import Role
 from fleet_server.membership import found, is_member, open_trust
@@ -43,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 _FLUSH_S = 1.0
 _GRACE_S = 5
+_BACKLOG = 4096
+"""Connections that wait to be accepted; Linux allows as many unless told otherwise."""
 _GC = (20_000, 50, 100)
 """Fewer collections: answers kept for many devices are long-lived, and each full one walks them."""
 _IN_USE = {errno.EADDRINUSE}
@@ -174,6 +177,7 @@ def run(config: ServerConfig) -> None:
     gc.set_threshold(*_GC)
     _check_certificate(settings)
     listener = listen(settings.host, settings.port)
+    take_all_files()
     try:
         app = create_app(config)
         host, port = listener.getsockname()[:2]
@@ -185,6 +189,7 @@ def run(config: ServerConfig) -> None:
                 app,
                 http=PatientProtocol,
                 loop="uvloop",
+                backlog=_BACKLOG,
                 access_log=False,
                 log_config=None,
                 log_level="warning",
@@ -231,7 +236,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(1024)
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         if isinstance(error, socket.gaierror) or error.errno not in _IN_USE:

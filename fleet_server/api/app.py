@@ -33,6 +33,7 @@ from fleet_server.api.context import Context
 from fleet_server.api.door import DoorApp
 from fleet_server.api.examples import add_examples
 from fleet_server.api.intake import IntakeApp
+from fleet_server.api.overload import Overload
 from fleet_server.api.poll import PollApp
 from fleet_server.api.problems import add_handlers
 from fleet_server.api.repeats import RepeatApp
@@ -126,6 +127,7 @@ def _around(app: FastAPI, context: Context) -> ASGIApp:
     return DoorApp(
         polls,
         doorkeeper=doorkeeper,
+        overload=Overload(context.metrics, requests=context.settings.limits.requests_at_once),
         accounts=context.services.accounts,
         settings=context.settings,
         clock=context.clock,

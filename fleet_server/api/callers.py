@@ -20,7 +20,7 @@ from fleet_server.api.metrics import Metrics
 from fleet_server.api.proxy import ProxyRule
 from fleet_server.services.allowance import Allowance, WrongTokens
 from fleet_server.services.errors import TooManyError
-from fleet_server.services.limits import CallerLimits
+from fleet_server.services.limits import ServiceLimits
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def device_key(device_id: str, token: str) -> int:
 class Doorkeeper:
     """Counts who comes; for one event loop."""
 
-    def __init__(self, limits: CallerLimits, proxy: ProxyRule, metrics: Metrics) -> None:
+    def __init__(self, limits: ServiceLimits, proxy: ProxyRule, metrics: Metrics) -> None:
         self._proxy = proxy
         self._metrics = metrics
         self._allowances = {

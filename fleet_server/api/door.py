@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edgekit.errors import StorageError
 from fleet_server.api.answering import Answering
 from fleet_server.api.callers import PROBES, CallerKey, Doorkeeper
+from fleet_server.api.overload import Overload
 from fleet_server.api.poll import PollApp
 from fleet_server.api.problems import answer_error
 from fleet_server.api.proxy import strip_root
@@ -28,18 +29,25 @@ WRONG_TOKENS = "wrong tokens"
 
 
 class DoorApp:
-    """Asks the doorkeeper about every request; polls known by heart ask by themselves."""
+    """Asks the doorkeeper about every request; polls known by heart ask by themselves.
+
+    Attributes:
+        at_once: Answers polls that are known by heart, for `fleet_server.api.patience`.
+        overload: Says when there is too much to do, likewise.
+    """
 
     def __init__(
         self,
         inner: PollApp,
         *,
         doorkeeper: Doorkeeper,
+        overload: Overload,
         accounts: AccountService,
         settings: Settings,
         clock: Callable[[], datetime],
     ) -> None:
         self.at_once = inner.at_once
+        self.overload = overload
         self._inner: ASGIApp = inner
         self._doorkeeper = doorkeeper
         self._accounts = accounts

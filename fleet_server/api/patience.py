@@ -3,6 +3,9 @@
 uvicorn bounds the time between requests, not that within one: a caller that sends a byte a minute
 would keep a connection for ever. Bodies have their own limits where they are read.
 
+Who comes when there is too much to do is told so here, before that costs anything
+(`fleet_server.api.overload`).
+
 A poll whose answer is ready is answered as soon as its head is here. The task and the messages that
 ASGI needs for a request cost more than everything else about it.
 """
@@ -14,6 +17,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from fleet_server.api.overload import Overload
 
 HEAD_S = 10.0
 HEAD_BYTES = 64 << 10
@@ -32,6 +37,7 @@ class PatientProtocol(HttpToolsProtocol):
     """uvicorn's protocol, with an end to its patience. Costs a request nothing that comes whole."""
 
     _at_once: _AtOnce | None = None
+    _overload: Overload | None = None
     _is_answered = False
     _head_is_open = True
     _head_bytes = 0
@@ -41,6 +47,7 @@ class PatientProtocol(HttpToolsProtocol):
         """Begin to wait for the first request."""
         super().connection_made(transport)
         self._at_once = getattr(self.app, "at_once", None)
+        self._overload = getattr(self.app, "overload", None)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -71,17 +78,18 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Its headers are here."""
         self._head_is_open = False
-        body = self._known_answer()
-        if body is None:
+        if (body := self._known_answer()) is not None:
+            head = [b"HTTP/1.1 200 OK\r\n"]
+            for name, value in self.server_state.default_headers:
+                head += (name, b": ", value, b"\r\n")
+            head += (_KNOWN, b"%d\r\n\r\n" % len(body), body)
+            self._answer(b"".join(head))
+        elif (refusal := self._refusal()) is not None:
+            self._answer(refusal)
+            if b"connection: close" in refusal or not self.parser.should_keep_alive():
+                self.transport.close()
+        else:
             super().on_headers_complete()
-            return
-        self._is_answered = True
-        head = [b"HTTP/1.1 200 OK\r\n"]
-        for name, value in self.server_state.default_headers:
-            head += (name, b": ", value, b"\r\n")
-        head += (_KNOWN, b"%d\r\n\r\n" % len(body), body)
-        self.transport.write(b"".join(head))
-        self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body; one of an answered request is dropped."""
@@ -92,6 +100,24 @@ class PatientProtocol(HttpToolsProtocol):
         """A request is whole."""
         if not self._is_answered:
             super().on_message_complete()
+
+    def _answer(self, answer: bytes) -> None:
+        self._is_answered = True
+        self.transport.write(answer)
+        self.on_response_complete()
+
+    def _refusal(self) -> bytes | None:
+        """Return what is sent instead of an answer when there is too much to do."""
+        if (
+            self._overload is None
+            or not getattr(self.cycle, "response_complete", True)
+            or self.flow.write_paused
+            or self.transport.is_closing()
+        ):
+            return None
+        return self._overload.refusal(
+            self.url, requests=len(self.tasks), connections=len(self.connections)
+        )
 
     def _known_answer(self) -> bytes | None:
         """Return what can be sent at once: nothing before it waits, and the caller reads."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -22,7 +21,7 @@ from edgekit.client.wire.server import Problem
 from edgekit.errors import RefusedError
 from fleet_server.api.answering import Answering
 from fleet_server.api.metrics import Metrics
-from fleet_server.api.problems import RETRY_AFTER_S
+from fleet_server.api.overload import DETAIL, later_s
 
 logger = logging.getLogger(__name__)
 
@@ -124,10 +123,7 @@ class _Body:
 
 
 async def _come_again(send: Answering) -> None:
-    """Answer 503 with a time to come again that spreads those who come."""
-    wait_s = RETRY_AFTER_S + random.randrange(RETRY_AFTER_S)  # noqa: S311 (spreads load)
-    header = (b"retry-after", b"%d" % wait_s)
-    await _refuse(send, 503, "the server has too much to do", header)
+    await _refuse(send, 503, DETAIL, (b"retry-after", b"%d" % later_s()))
 
 
 async def _refuse(send: Answering, status: int, detail: str, *more: tuple[bytes, bytes]) -> None:

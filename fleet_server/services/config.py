@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgekit import codec
 from edgekit.errors import FormatError, UsageError
-from fleet_server.services.limits import CallerLimits
+from fleet_server.services.limits import ServiceLimits
 
 CONFIG_FILE = "server.toml"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -47,7 +47,7 @@ class Settings:
         windows_kept_days: How long single windows are kept; older ones become sums a day.
         max_bundle_bytes: Largest blob that is taken.
         log_json: Log as one JSON object a line.
-        limits: How much each caller may ask for.
+        limits: How much callers may ask for.
     """
 
     host: str = "127.0.0.1"
@@ -69,7 +69,7 @@ class Settings:
     windows_kept_days: float = 90.0
     max_bundle_bytes: int = 1 << 30
     log_json: bool = False
-    limits: CallerLimits = field(default_factory=CallerLimits)
+    limits: ServiceLimits = field(default_factory=ServiceLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""How much each caller may ask for: what an operator may set in the table [limits]. Pure."""
+"""How much callers may ask for, each and together: the table [limits] of server.toml. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edgekit.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallerLimits:
+class ServiceLimits:
     """The table [limits] of server.toml; each process counts for itself, and 0 is no limit.
 
     Attributes:
@@ -16,12 +16,14 @@ class CallerLimits:
         token_requests_per_s: Of one person's or program's token, likewise.
         address_requests_per_s: Of one address, counting requests that show no token, likewise.
         wrong_tokens_per_s: Of one address; a hundred seconds' worth at once.
+        requests_at_once: Of all callers together, polls known by heart not counted; at least 1.
     """
 
     device_requests_per_s: float = 50.0
     token_requests_per_s: float = 100.0
     address_requests_per_s: float = 100.0
     wrong_tokens_per_s: float = 1.0
+    requests_at_once: int = 1000
 
     def check(self, *, where: str) -> None:
         """Do nothing if the values make sense.
@@ -29,6 +31,8 @@ class CallerLimits:
         Raises:
             UsageError: One does not; names it.
         """
+        if self.requests_at_once < 1:
+            raise UsageError("limits.requests_at_once must be 1 or more", where=where)
         for field in fields(self):
             if not 0 <= getattr(self, field.name) < float("inf"):
                 raise UsageError(f"limits.{field.name} must be 0 or more", where=where)
