@@ -5,7 +5,8 @@ frames or spoken digits as inputs. Every peer begins with the same float file an
 with its defaults, in an environment of its own (`make bench-peers`; EDGEKIT_OLIVE, EDGEKIT_NNCF and
 EDGEKIT_QUANTIZER name the pythons). All files of one runtime are measured in turns, A B B A, in one
 process; a ratio is ours over the peer, of the rounds. Ours on ONNX Runtime is the variant that
-`--objective latency` picks, for the profile x86-64-vnni. On OpenVINO our way is NNCF's own.
+`--objective latency` picks, for the profile x86-64-vnni. On OpenVINO our way is NNCF's own. What a
+proof refuses, or a peer cannot do, is a row that says why.
 The comparison is among int8 files: of the MobileNetV3-like net the float file is faster here than
 any of them, and `edgekit convert` leaves int8 out unless --allow-slower is given.
 EDGEKIT_BENCH_NETS chooses networks; EDGEKIT_BENCH_FOLDER keeps their files for another run.
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.int8_models import NETS, Net, samples_of, write_case
+from benchmarks.int8_models import FAILED, NETS, Net, samples_of, write_case
 from edgekit.bench import Effort, Result, measure, paired_ratio, summarize
 from edgekit.manifest import ModelFormat
 from edgekit.runtime import Tensor, open_session, openvino_file
@@ -32,7 +33,7 @@ QUESTION = "latency of int8 files within one runtime, one thread"
 OURS = "edgekit"
 SCRIPTS = Path(__file__).parent / "peers"
 TIMEOUT_S = 900.0
-_EFFORT = Effort(warmup_runs=5, num_runs=60, min_secs=8.0)
+_EFFORT = Effort(warmup_runs=5, num_runs=60, min_secs=5.0)
 # For each runtime: the format, the suffix of its files, and peers as (name, environment, script).
 _RUNTIMES = {
     "ONNX Runtime": (
@@ -70,7 +71,8 @@ def run(short: bool) -> list[Result]:
             folder = Path(kept or apart) / net.name
             make(net, folder)
             for runtime in _RUNTIMES:
-                results += list(_measured(net, folder, runtime, short=short))
+                results += refused(net.title, runtime, folder)
+                results += _measured(net, folder, runtime, short=short)
     return results
 
 
@@ -99,7 +101,21 @@ def _peer(name: str, command: list[str], folder: Path, out: Path) -> None:
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        sys.stderr.write(f"{folder.name}: {name} fails: {last[:300]}\n")
+        out.with_name(f"{out.name}{FAILED}").write_text(f"{name}: {last[:200]}")
+
+
+def refused(title: str, runtime: str, folder: Path) -> Iterator[Result]:
+    """Yield a row for each way that made no file for a runtime: ours by its proof, or a peer's."""
+    model_format, suffix, peers = _RUNTIMES[runtime]
+    told = [folder / f"{script}.{suffix}{FAILED}" for _, _, script in peers]
+    for path in (folder / f"{model_format}{FAILED}", *told):
+        if path.is_file():
+            yield Result(
+                question=QUESTION,
+                candidate=path.read_text(),
+                condition=f"{title}, {runtime}",
+                summary=summarize([1.0], unit="refused"),
+            )
 
 
 def _measured(net: Net, folder: Path, runtime: str, *, short: bool) -> Iterator[Result]:

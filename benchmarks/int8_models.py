@@ -14,12 +14,15 @@ from converters.pipeline import convert
 from converters.plan import ConversionPlan
 from converters.profiles import read_profile
 from converters.quiet import quiet_process
+from converters.threads import one_thread
 from edgekit.bundle import open_bundle
 from edgekit.errors import EdgeKitError, UsageError
 from edgekit.manifest import TensorSpec
 from edgekit.runtime import Tensor, openvino_file
 
 SAMPLES = 48
+FAILED = ".failed.txt"
+"""Ends the name of a file that says why another is not there."""
 _INT8 = ("onnx-int8", "openvino-int8", "tflite-int8")
 
 
@@ -81,9 +84,10 @@ def write_case(net: Net, folder: Path) -> None:
     np.savez(folder / "calibration.npz", images=tensors[:SAMPLES])
     np.savez(folder / "held-out.npz", images=tensors[SAMPLES:])
     torch.manual_seed(0)
-    model = networks.settle(getattr(networks, net.name)(), tensors[:16])
-    if isinstance(model, torch.nn.Sequential):
-        networks.fit_last(model, tensors[:SAMPLES], classes[:SAMPLES])
+    with one_thread():
+        model = networks.settle(getattr(networks, net.name)(), tensors[:16])
+        if isinstance(model, torch.nn.Sequential):
+            networks.fit_last(model, tensors[:SAMPLES], classes[:SAMPLES])
     torch.save(model.state_dict(), folder / "weights.pt")
     families = {name.partition("-")[0] for name in net.variants}
     for family in sorted(families):
@@ -107,12 +111,13 @@ def _convert(net: Net, folder: Path, family: str, variants: tuple[str, ...]) -> 
         profiles=(read_profile("x86-64-vnni"),),
         objective=Objective.LATENCY,
         out=folder / family,
+        cache=folder / "cache",
     )
     try:
         with quiet_process():
             report = convert(plan)
     except EdgeKitError as error:
-        (folder / f"{family}.failed.txt").write_text(str(error))
+        (folder / f"{family}{FAILED}").write_text(f"edgekit: {error}")
         return
     quantized = [v for v in report.variants if not v.variant.endswith("fp32")]
     best = min(quantized, key=lambda v: v.median_ms)

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from benchmarks.conversion import DATA
+from converters.cache import Cache, default_folder, key_of
+from converters.samples import fingerprint
+from converters.threads import one_thread
+from edgekit.bundle import file_digest
 from edgekit.runtime import Tensor
 
 FRAMES, BANDS = 49, 40
 _RATE, _WINDOW, _HOP = 8000, 256, 160
+_KIND, _THIS = "bench-weights", Path(__file__).name
 
 
 def mnist() -> tuple[Tensor, Tensor]:
@@ -58,7 +64,7 @@ def _mel_bands() -> Tensor:
 
 
 def speech_cnn(classes: int = 10) -> nn.Module:
-    """Return a small CNN for [1, 1, 49, 40]."""
+    """Return a small CNN for spectra [1, 1, 49, 40], or digits [1, 1, 28, 28]."""
     layers: list[nn.Module] = []
     before = 1
     for after in (16, 32, 48):
@@ -66,6 +72,21 @@ def speech_cnn(classes: int = 10) -> nn.Module:
         layers += [nn.ReLU(), nn.MaxPool2d(2)]
         before = after
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, classes))
+
+
+def trained(
+    make: Callable[[], nn.Module], images: Tensor, labels: Tensor, *, seed: int, epochs: int
+) -> Path:
+    """Return the weights of `train`; those that an earlier run made of the same are found."""
+    cache = Cache(default_folder())
+    code = [file_digest(Path(__file__).with_name(name)) for name in ("networks.py", _THIS)]
+    data = [fingerprint(array).hex() for array in (images, labels)]
+    key = key_of(code=code, data=data, make=make.__name__, seed=seed, epochs=epochs)
+    return cache.find(_KIND, key) or cache.put(
+        _KIND,
+        key,
+        lambda path: torch.save(train(make, images, labels, seed=seed, epochs=epochs), path),
+    )
 
 
 def train(
@@ -78,13 +99,14 @@ def train(
     steps = epochs * -(-len(inputs) // 64)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=steps)
-    for _ in range(epochs):
-        for batch in torch.randperm(len(inputs)).split(64):
-            shift = torch.randint(-2, 3, (2,)).tolist()
-            x = torch.roll(inputs[batch], shift, (2, 3))
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(x), classes[batch]).backward()
-            optimizer.step()
-            schedule.step()
+    with one_thread():
+        for _ in range(epochs):
+            for batch in torch.randperm(len(inputs)).split(64):
+                shift = torch.randint(-2, 3, (2,)).tolist()
+                x = torch.roll(inputs[batch], shift, (2, 3))
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(x), classes[batch]).backward()
+                optimizer.step()
+                schedule.step()
     state: dict[str, torch.Tensor] = model.eval().state_dict()
     return state
