@@ -34,6 +34,7 @@ from fleet_server.store import schema
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.deltas import FolderDeltas
+from fleet_server.store.devices import device_row
 from fleet_server.store.dialects import KIND, Kind, insert_or_ignore
 from fleet_server.store.posting import HttpPoster
 
@@ -131,7 +132,6 @@ def _bytes(folder: Path, database: SqlDatabase) -> int:
 def _fill(database: SqlDatabase, size: int) -> None:
     profile = DeviceProfile(runtimes={"onnxruntime": "1.31.1"}, arch="x86_64")
     at = now()
-    names = {column.name for column in schema.devices.columns}
     with database.engine.connect() as opened:
         connection = opened.execution_options(**{KIND: Kind.WRITE})
         with connection.begin():
@@ -149,7 +149,7 @@ def _fill(database: SqlDatabase, size: int) -> None:
                         speaks_running=True,
                         attributes_wanted=False,
                     )
-                    rows.append({name: getattr(record, name) for name in names})
+                    rows.append(device_row(record))
                 insert_or_ignore(connection, schema.devices, rows)
     with database.write() as tables:
         for version, digest in (("1.0.0", DIGEST), ("1.1.0", "cd" * 32)):

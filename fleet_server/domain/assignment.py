@@ -2,7 +2,7 @@
 
 A share is a hash: the same device has the same share in a rollout for ever, and an independent one
 in the next rollout. Only stages by number, and the one device that every variant gets at least, are
-chosen and stored.
+chosen and stored. Whoever needs a sample of the fleet reads some of its cells.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from fleet_server.domain.evidence import Population, Stratum
 from fleet_server.domain.policy import Stage
 
 POLLS_UNTIL_UNREACHABLE = 3
+CELLS = 1024
+"""Parts of a fleet. Stored with every device, so the number never changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,7 @@ class Candidate:
         poll_interval_s: What the server told it, seconds.
         baseline_windows: Windows of the same model that it sent lately.
         labels: What a stage's own selector reads.
+        stands_for: Devices of its stratum that it stands for in a sample, itself included.
     """
 
     device_id: str
@@ -40,6 +43,7 @@ class Candidate:
     poll_interval_s: float
     baseline_windows: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    stands_for: float = 1.0
 
 
 def share_of(rollout_id: str, device_id: str) -> float:
@@ -50,6 +54,16 @@ def share_of(rollout_id: str, device_id: str) -> float:
     key = f"{len(rollout_id)}:{rollout_id}{device_id}".encode()
     digest = hashlib.sha256(key).digest()
     return (int.from_bytes(digest[:8], "big") >> 11) / (1 << 53)
+
+
+def cell_of(device_id: str) -> int:
+    """Return the part of the fleet that a device is in, evenly spread over [0, CELLS)."""
+    return int.from_bytes(hashlib.sha256(device_id.encode()).digest()[:8], "big") % CELLS
+
+
+def cells_in_turn(rollout_id: str) -> list[int]:
+    """Return all cells in an order that the rollout draws: its samples begin with the first."""
+    return sorted(range(CELLS), key=lambda cell: share_of(rollout_id, f"cell {cell}"))
 
 
 def takes_part(
@@ -71,9 +85,13 @@ def takes_part(
     """
     if device_id in chosen:
         return True
-    if stage.percent is None:
-        return False
-    return share_of(rollout_id, device_id) < min(stage.percent, 100 - holdback) / 100
+    reached = open_share(stage, holdback=holdback)
+    return reached > 0 and share_of(rollout_id, device_id) < reached
+
+
+def open_share(stage: Stage, *, holdback: float) -> float:
+    """Return the share of the devices, [0, 1], that a stage reaches without naming them."""
+    return 0.0 if stage.percent is None else min(stage.percent, 100 - holdback) / 100
 
 
 def is_reachable(candidate: Candidate, now: datetime) -> bool:
@@ -85,17 +103,28 @@ def is_reachable(candidate: Candidate, now: datetime) -> bool:
 
 
 def populations(
-    candidates: Iterable[Candidate], now: datetime, *, takes: Callable[[Candidate], bool]
+    candidates: Iterable[Candidate], now: datetime, *, takes: Callable[[Candidate], float]
 ) -> tuple[Population, ...]:
-    """Count the reachable devices of each stratum, and those of them for which `takes` is true."""
-    reachable: dict[Stratum, int] = defaultdict(int)
-    taking: dict[Stratum, int] = defaultdict(int)
+    """Count the reachable devices of each stratum, and those of them that take part.
+
+    Args:
+        candidates: All of them, or a sample in which each stands for several.
+        now: UTC.
+        takes: Says whether a device takes part; of one that stands for several, which share of
+            them does.
+    """
+    reachable: dict[Stratum, float] = defaultdict(float)
+    taking: dict[Stratum, float] = defaultdict(float)
     for candidate in candidates:
         if is_reachable(candidate, now):
-            reachable[candidate.stratum] += 1
-            taking[candidate.stratum] += takes(candidate)
+            reachable[candidate.stratum] += candidate.stands_for
+            taking[candidate.stratum] += candidate.stands_for * takes(candidate)
     return tuple(
-        Population(stratum=stratum, reachable=reachable[stratum], taking_part=taking[stratum])
+        Population(
+            stratum=stratum,
+            reachable=round(reachable[stratum]),
+            taking_part=round(taking[stratum]),
+        )
         for stratum in sorted(reachable)
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fleet_server.domain.assignment import takes_part
+from fleet_server.domain.assignment import open_share, share_of
 from fleet_server.domain.evidence import Stratum
 from fleet_server.domain.policy import Shadow
 from fleet_server.domain.rollout import Phase, Rollout
@@ -20,36 +20,44 @@ def includes(
 ) -> bool:
     """Say whether a matching device takes part in the rollout as far as it is open.
 
-    While the next stage waits for `open_stage`, the stage before it counts. A stratum goes only
-    as far as its own evidence, also when the rollout is finished: one that nobody tried waits for
-    a rollout of its own.
-
     Args:
         rollout: The rollout.
         device_id: The device.
         stratum: Variant that it would get and its class of profile; None when nothing fits it.
         labels: Its labels, which a stage's own selector reads.
     """
+    reached = reach(rollout, device_id, stratum, labels)
+    return reached > 0 and share_of(rollout.id, device_id) < reached
+
+
+def reach(
+    rollout: Rollout,
+    device_id: str,
+    stratum: Stratum | None,
+    labels: Mapping[str, str] = NO_LABELS,
+) -> float:
+    """Return the share, [0, 1], below which a device takes part; 1 for one that is named.
+
+    While the next stage waits for `open_stage`, the stage before it counts. A stratum goes only
+    as far as its own evidence, also when the rollout is finished: one that nobody tried waits for
+    a rollout of its own.
+    """
     index = rollout.stage_index - (rollout.stage_started_at is None)
     if rollout.phase is Phase.FINISHED:
         if stratum is not None and not was_tried(rollout, stratum):
-            return False
+            return 0.0
     elif stratum is None:
-        return False
+        return 0.0
     if stratum is not None and (rollout.phase is not Phase.FINISHED or rollout.passed):
         index = min(index, rollout.rung(stratum))
     if index < 0:
-        return False
-    policy = rollout.policy
-    if any(s.selector and s.selects(labels) for s in policy.stages[: index + 1]):
-        return True
-    return takes_part(
-        policy.stages[index],
-        device_id,
-        rollout_id=rollout.id,
-        chosen=rollout.chosen,
-        holdback=0.0 if rollout.phase is Phase.FINISHED else policy.holdback,
-    )
+        return 0.0
+    stages = rollout.policy.stages
+    ringed = any(s.selector and s.selects(labels) for s in stages[: index + 1])
+    if ringed or device_id in rollout.chosen:
+        return 1.0
+    holdback = 0.0 if rollout.phase is Phase.FINISHED else rollout.policy.holdback
+    return open_share(stages[index], holdback=holdback)
 
 
 def was_tried(rollout: Rollout, stratum: Stratum) -> bool:

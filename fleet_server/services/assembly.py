@@ -29,7 +29,7 @@ from fleet_server.services.ports.files import Blobs, DeltaFiles
 from fleet_server.services.precondition import ConditionalDatabase
 from fleet_server.services.publish import PublishService
 from fleet_server.services.rollouts import RolloutService
-from fleet_server.services.roster import EvidenceTimes
+from fleet_server.services.sampling import EvidenceTimes
 from fleet_server.services.telemetry import TelemetryService
 from fleet_server.services.trust import TrustService
 from fleet_server.services.webhooks import Poster, WebhookService

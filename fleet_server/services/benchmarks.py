@@ -268,7 +268,9 @@ def _alarm(tables: Tables, record: BenchmarkRecord, *, now: datetime) -> FieldAl
     expected = _expected(record.report)
     if expected is None:
         return None
-    seen = tables.telemetry.latencies(record.device_id, record.job.digest, since=now - ALARM_WINDOW)
+    seen = tables.telemetry.latencies(
+        record.device_id, record.model, record.job.digest, since=now - ALARM_WINDOW
+    )
     p90_ms = seen.quantile(_P90)
     return field_alarm(expected, p90_ms=p90_ms, inferences=seen.count, margin=ALARM_MARGIN)
 

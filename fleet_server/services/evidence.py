@@ -30,7 +30,8 @@ from fleet_server.services.ports.database import Tables
 from fleet_server.services.records.deployments import DeploymentRecord
 from fleet_server.services.records.devices import DeviceRecord, DeviceState
 from fleet_server.services.records.rollouts import RolloutRecord
-from fleet_server.services.roster import EvidenceTimes, Roster, candidates_of, make_roster
+from fleet_server.services.roster import Roster, make_roster
+from fleet_server.services.sampling import EvidenceTimes, sample
 
 _DRIFT_KEPT = timedelta(minutes=1)
 _Key = tuple[str, str, datetime]
@@ -144,7 +145,7 @@ class Gatherer:
         held = self._rosters.get(rollout.id)
         if held is not None and held[0] == reach and held[1].is_fresh(now):
             return held[1]
-        candidates = candidates_of(tables, plan, record, self._times, now=now)
+        candidates = sample(tables, plan, record, self._times, now=now)
         roster = make_roster(rollout, candidates, now=now)
         self._rosters[rollout.id] = (reach, roster)
         return roster
@@ -217,7 +218,11 @@ class Gatherer:
             other_than=deployment.digest if deployment else "",
         )
         summary = tables.telemetry.summary(
-            device_id, digest or "", since=swapped_at - self._times.baseline, until=swapped_at
+            device_id,
+            stage.rollout.model,
+            digest or "",
+            since=swapped_at - self._times.baseline,
+            until=swapped_at,
         )
         return _Baseline(digest=digest or "", summary=summary)
 

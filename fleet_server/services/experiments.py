@@ -36,7 +36,7 @@ from fleet_server.services.records.devices import DeviceRecord, DeviceState
 from fleet_server.services.records.experiments import ExperimentRecord
 from fleet_server.services.records.field import Labelled
 from fleet_server.services.rollouts import begin_rollout
-from fleet_server.services.roster import EvidenceTimes
+from fleet_server.services.sampling import EvidenceTimes
 
 logger = logging.getLogger(__name__)
 

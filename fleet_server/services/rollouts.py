@@ -34,7 +34,7 @@ from fleet_server.services.narrative import recorded
 from fleet_server.services.ports.database import Database, Tables
 from fleet_server.services.records.devices import DeviceRecord
 from fleet_server.services.records.rollouts import RolloutRecord
-from fleet_server.services.roster import EvidenceTimes, candidates_of
+from fleet_server.services.sampling import EvidenceTimes, sample
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class RolloutService:
             plan = self._plans.get(tables)
             record = _new(wanted, plan, by="", now=now)
             devices = tables.devices.page(selector=record.selector, after="", limit=None)
-            candidates = candidates_of(tables, plan, record, self._times, now=now)
+            candidates = sample(tables, plan, record, self._times, now=now, wanted=None)
         reached = _reached(record.rollout, candidates, now=now)
         groups: dict[bytes, list[DeviceRecord]] = defaultdict(list)
         for device in devices:
@@ -180,7 +180,7 @@ class RolloutService:
         rollout = record.rollout
         plan = self._plans.get(tables)
         if rollout.needs_opening and not rollout.awaits_approval:
-            candidates = candidates_of(tables, plan, record, self._times, now=now)
+            candidates = sample(tables, plan, record, self._times, now=now)
             if _is_by_number(rollout) and not any(is_reachable(c, now) for c in candidates):
                 return rollout, ()  # a number is chosen once: not before there is somebody
             return rules.open_stage(rollout, candidates, now)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     MappingResult,
-    RowMapping,
     Select,
     bindparam,
     delete,
@@ -19,14 +19,27 @@ from sqlalchemy import (
     update,
 )
 
+from fleet_server.domain.assignment import cell_of
 from fleet_server.domain.selector import Selector
-from fleet_server.services.records.devices import DeviceRecord, EnrolmentRecord
+from fleet_server.services.records.devices import (
+    DeviceRecord,
+    DeviceState,
+    EnrolmentRecord,
+    Member,
+)
 from fleet_server.store import schema
 from fleet_server.store.batches import MANY, batched
 from fleet_server.store.dialects import insert_or_update
+from fleet_server.store.labels import text_of, where_labels
 
 _DEVICE_FIELDS = tuple(field.name for field in fields(DeviceRecord))
-_PAGE = 1000
+_DEVICE = tuple(schema.devices.c[name] for name in _DEVICE_FIELDS)
+
+
+def device_row(device: DeviceRecord) -> dict[str, Any]:
+    """Return a device as it is stored: what it says, and what samples of the fleet ask for."""
+    row = {name: getattr(device, name) for name in _DEVICE_FIELDS}
+    return {**row, "kind": device.kind, "cell": cell_of(device.id)}
 
 
 class SqlDevices:
@@ -37,22 +50,19 @@ class SqlDevices:
 
     def get(self, device_id: str) -> DeviceRecord | None:
         """Return a device by id."""
-        table = schema.devices
-        row = self._rows(select(table).where(table.c.id == device_id)).first()
+        row = self._rows(select(*_DEVICE).where(schema.devices.c.id == device_id)).first()
         return None if row is None else DeviceRecord(**row)
 
     def put(self, device: DeviceRecord) -> None:
         """Add a device or replace it."""
-        row = {name: getattr(device, name) for name in _DEVICE_FIELDS}
-        insert_or_update(self._connection, schema.devices, row)
+        insert_or_update(self._connection, schema.devices, device_row(device))
 
     def some(self, device_ids: Iterable[str]) -> Mapping[str, DeviceRecord]:
         """Return devices by id; unknown ids are left out."""
-        table = schema.devices
         rows = [
             row
             for ids in batched(device_ids, MANY)
-            for row in self._rows(select(table).where(table.c.id.in_(ids))).all()
+            for row in self._rows(select(*_DEVICE).where(schema.devices.c.id.in_(ids))).all()
         ]
         return {row["id"]: DeviceRecord(**row) for row in rows}
 
@@ -60,16 +70,46 @@ class SqlDevices:
         self, *, selector: Selector, after: str = "", limit: int | None = None
     ) -> Sequence[DeviceRecord]:
         """Return devices whose labels match, by id, beginning behind `after`."""
-        found: list[DeviceRecord] = []
-        while limit is None or len(found) < limit:
-            rows = self._after(after)
-            if not rows:
-                break
-            after = rows[-1]["id"]
-            found += [
-                d for d in (DeviceRecord(**row) for row in rows) if selector.matches(d.labels)
-            ]
-        return found[:limit]
+        table = schema.devices
+        query = select(*_DEVICE).where(table.c.id > after, *self._where(selector))
+        query = query.order_by(table.c.id).limit(limit)
+        return [DeviceRecord(**row) for row in self._rows(query)]
+
+    def kinds(self) -> Sequence[DeviceRecord]:
+        """Return one device of each kind; the index is asked once a kind, whatever the fleet."""
+        table, found = schema.devices, list[DeviceRecord]()
+        query = select(*_DEVICE).order_by(table.c.kind, table.c.cell).limit(1)
+        row = self._rows(query).first()
+        while row is not None:
+            found.append(DeviceRecord(**row))
+            row = self._rows(query.where(table.c.kind > found[-1].kind)).first()
+        return found
+
+    def members(
+        self,
+        kinds: Collection[str],
+        cells: Collection[int],
+        *,
+        selector: Selector,
+        unpinned: str,
+    ) -> Sequence[Member]:
+        """Return the active devices of some kinds in some cells, without those of a pinned model.
+
+        Args:
+            kinds: As devices have them.
+            cells: Parts of the fleet.
+            selector: Of their labels.
+            unpinned: A model; who has a pinned version of it is left out.
+        """
+        c = schema.devices.c
+        query = select(c.id, c.kind, c.labels, c.last_seen_at).where(
+            c.kind.in_(kinds),
+            c.cell.in_(cells),
+            c.state == DeviceState.ACTIVE,
+            text_of(c.pins, unpinned, self._connection.dialect.name).is_(None),
+            *self._where(selector),
+        )
+        return [Member(**row) for row in self._rows(query)]
 
     def count(self) -> int:
         """Return how many devices there are."""
@@ -92,10 +132,8 @@ class SqlDevices:
         rows = [{"device": device, "at": at} for device, at in sorted(times.items())]
         self._connection.execute(statement, rows)
 
-    def _after(self, after: str) -> Sequence[RowMapping]:
-        table = schema.devices
-        query = select(table).where(table.c.id > after).order_by(table.c.id).limit(_PAGE)
-        return self._rows(query).all()
+    def _where(self, selector: Selector) -> list[ColumnElement[bool]]:
+        return where_labels(schema.devices.c.labels, selector, self._connection.dialect.name)
 
     def _rows(self, query: Select[Any]) -> MappingResult:
         return self._connection.execute(query).mappings()

@@ -69,6 +69,9 @@ devices = Table(
     Column("auto_confirm", Coded(AutoConfirm)),
     Column("boots", Coded(tuple[str, ...]), nullable=False),
     Column("pins", Coded(_PAIRS), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("cell", Integer, nullable=False),
+    Index("devices_by_kind", "kind", "cell"),
 )
 
 enrolment_tokens = Table(
@@ -258,6 +261,6 @@ windows = Table(
     Column("rss_mb", Float, nullable=False),
     Column("log_p95", Float),
     Column("body", Text, nullable=False),
-    Index("windows_for_evidence", "device", "digest", "ended_at"),
+    Index("windows_of_device", "device", "model", "ended_at"),
     Index("windows_by_time", "model", "ended_at"),
 )

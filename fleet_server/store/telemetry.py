@@ -103,10 +103,13 @@ class SqlTelemetry:
                 latest[device] = max(latest.get(device, (at, digest)), (at, digest))
         return {device: digest for device, (_, digest) in latest.items()}
 
-    def summary(self, device_id: str, digest: str, *, since: datetime, until: datetime) -> Summary:
+    def summary(
+        self, device_id: str, model: str, digest: str, *, since: datetime, until: datetime
+    ) -> Summary:
         """Merge the windows of one digest that ended in (since, until], server's clock."""
         query = select(*_SUMMED).where(
             _C.device == device_id,
+            _C.model == model,
             _C.digest == digest,
             _C.ended_at > since,
             _C.ended_at <= until,
@@ -147,24 +150,34 @@ class SqlTelemetry:
         """Merge windows of all other models that ended in (since, until], by device and digest."""
         return self._merged(device_ids, _C.model != model, since=since, until=until)
 
-    def latencies(self, device_id: str, digest: str, *, since: datetime) -> LogHistogram:
+    def latencies(
+        self, device_id: str, model: str, digest: str, *, since: datetime
+    ) -> LogHistogram:
         """Merge the latencies of the windows of one digest that ended after a time."""
         query = select(_C.body).where(
-            _C.device == device_id, _C.digest == digest, _C.ended_at > since
+            _C.device == device_id,
+            _C.model == model,
+            _C.digest == digest,
+            _C.ended_at > since,
         )
         total = LogHistogram()
         for body in self._connection.execute(query).scalars():
             total = total.merged(codec.decode(body, Window, where="database").latency_ms)
         return total
 
-    def windows_since(self, model: str, since: datetime) -> Mapping[str, int]:
+    def windows_since(
+        self, device_ids: Iterable[str], model: str, since: datetime
+    ) -> Mapping[str, int]:
         """Count the windows of a model that ended after a time, by device."""
-        query = (
-            select(_C.device, func.count())
-            .where(_C.model == model, _C.ended_at > since)
-            .group_by(_C.device)
-        )
-        return {device: int(count) for device, count in self._connection.execute(query)}
+        found: dict[str, int] = {}
+        for some in batched(device_ids, MANY):
+            query = (
+                select(_C.device, func.count())
+                .where(_C.device.in_(some), _C.model == model, _C.ended_at > since)
+                .group_by(_C.device)
+            )
+            found |= {str(row[0]): int(row[1]) for row in self._connection.execute(query)}
+        return found
 
 
 def _answers(records: Sequence[WindowRecord]) -> list[dict[str, Any]]:

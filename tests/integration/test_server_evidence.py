@@ -23,7 +23,7 @@ from fleet_server.services.records.devices import DeviceRecord
 from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
 from fleet_server.services.records.rollouts import RolloutRecord
 from fleet_server.services.records.telemetry import WindowRecord
-from fleet_server.services.roster import EvidenceTimes
+from fleet_server.services.sampling import EvidenceTimes
 from fleet_server.store.database import SqlDatabase
 
 pytestmark = pytest.mark.integration

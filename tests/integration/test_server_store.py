@@ -157,14 +157,15 @@ def test_windows_add_up_once_and_within_their_interval(database: SqlDatabase) ->
         tables.telemetry.add(records)
     with database.read() as tables:
         summary = tables.telemetry.summary(
-            "one", "d" * 64, since=NOW + timedelta(seconds=1), until=NOW + timedelta(seconds=3)
+            "one", "m", "d" * 64, since=NOW + timedelta(seconds=1), until=NOW + timedelta(seconds=3)
         )
         assert (summary.windows, summary.inferences, summary.errors) == (2, 24, 4)
         assert summary.latencies == 4
         assert summary.max_rss_bytes == 3 << 20
         (totals,) = tables.telemetry.totals("one")
         assert (totals.windows, totals.first_seq, totals.last_seq) == (5, 1, 9)
-        assert tables.telemetry.windows_since("m", NOW + timedelta(seconds=2)) == {"one": 2}
+        ids, since = ["one", "nobody"], NOW + timedelta(seconds=2)
+        assert tables.telemetry.windows_since(ids, "m", since) == {"one": 2}
         late = NOW + timedelta(seconds=99)
         assert tables.telemetry.last_digest("one", "m", before=late) == "d" * 64
         assert tables.telemetry.last_digest("one", "m", before=late, other_than="d" * 64) is None

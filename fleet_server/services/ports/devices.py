@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from fleet_server.domain.selector import Selector
-from fleet_server.services.records.devices import DeviceRecord, EnrolmentRecord
+from fleet_server.services.records.devices import DeviceRecord, EnrolmentRecord, Member
 
 
 class Devices(Protocol):
@@ -27,6 +27,28 @@ class Devices(Protocol):
 
     def page(self, *, selector: Selector, after: str, limit: int | None) -> Sequence[DeviceRecord]:
         """Return devices whose labels match, by id, behind `after`."""
+        ...
+
+    def kinds(self) -> Sequence[DeviceRecord]:
+        """Return one device of each kind."""
+        ...
+
+    def members(
+        self,
+        kinds: Collection[str],
+        cells: Collection[int],
+        *,
+        selector: Selector,
+        unpinned: str,
+    ) -> Sequence[Member]:
+        """Return the active devices of some kinds in some cells of the fleet.
+
+        Args:
+            kinds: As devices have them.
+            cells: Parts of the fleet.
+            selector: Of their labels.
+            unpinned: A model; who has a pinned version of it is left out.
+        """
         ...
 
     def count(self) -> int:

@@ -34,8 +34,10 @@ class Telemetry(Protocol):
         """Return what devices ran last in (since, before], by device."""
         ...
 
-    def summary(self, device_id: str, digest: str, *, since: datetime, until: datetime) -> Summary:
-        """Merge windows that ended in (since, until]."""
+    def summary(
+        self, device_id: str, model: str, digest: str, *, since: datetime, until: datetime
+    ) -> Summary:
+        """Merge windows of one digest that ended in (since, until]."""
         ...
 
     def summaries(
@@ -50,10 +52,14 @@ class Telemetry(Protocol):
         """Merge windows of all other models that ended in (since, until], by device and digest."""
         ...
 
-    def latencies(self, device_id: str, digest: str, *, since: datetime) -> LogHistogram:
+    def latencies(
+        self, device_id: str, model: str, digest: str, *, since: datetime
+    ) -> LogHistogram:
         """Merge the latencies of the windows of one digest that ended after a time."""
         ...
 
-    def windows_since(self, model: str, since: datetime) -> Mapping[str, int]:
-        """Count windows by device."""
+    def windows_since(
+        self, device_ids: Iterable[str], model: str, since: datetime
+    ) -> Mapping[str, int]:
+        """Count windows by device; devices without any are left out."""
         ...

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from edgekit import codec
 from edgekit.device import DeviceProfile
 
 
@@ -80,6 +82,34 @@ class DeviceRecord:
     auto_confirm: AutoConfirm | None = None
     boots: tuple[str, ...] = ()
     pins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """Digest of all that decides which variant fits; empty when nothing is known of it."""
+        if self.profile is not None:
+            known = codec.encode(self.profile)
+        elif "client" in self.labels:
+            known = codec.encode([self.labels["client"], self.labels.get("arch", "")])
+        else:
+            return ""
+        return hashlib.sha256(known).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """As much of an active device as a choice among many needs.
+
+    Attributes:
+        id: Its name.
+        kind: Which devices can run the same.
+        labels: Pairs that operators set.
+        last_seen_at: UTC, of its last poll; None before the first.
+    """
+
+    id: str
+    kind: str
+    labels: Mapping[str, str]
+    last_seen_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

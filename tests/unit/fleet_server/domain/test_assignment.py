@@ -1,12 +1,16 @@
 """Who takes part in a stage."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from fleet_server.domain.assignment import (
+    CELLS,
     Candidate,
+    cell_of,
+    cells_in_turn,
     choose_canaries,
     is_reachable,
     populations,
@@ -165,6 +169,25 @@ def test_populations_count_reachable_devices_by_stratum() -> None:
         (INT8, 2, 1),
         (LITERT, 1, 0),
     ]
+
+
+def test_one_of_a_sample_stands_for_several() -> None:
+    fleet = [replace(candidate(f"d{i}"), stands_for=4.0) for i in range(10)] + [candidate("named")]
+    (counted,) = populations(
+        fleet, NOW, takes=lambda candidate: 1 if candidate.device_id == "named" else 0.1
+    )
+    assert (counted.reachable, counted.taking_part) == (41, 5)
+
+
+def test_cells_part_a_fleet_evenly_and_every_rollout_begins_elsewhere() -> None:
+    sizes = Counter(cell_of(f"d{i}") for i in range(20 * CELLS))
+    assert len(sizes) == CELLS
+    assert max(sizes.values()) < 60
+    assert cell_of("cam-1") == 456
+    first, second = cells_in_turn("r1"), cells_in_turn("r2")
+    assert sorted(first) == sorted(second) == list(range(CELLS))
+    assert first[:10] != second[:10]
+    assert first == cells_in_turn("r1")
 
 
 def test_a_larger_number_goes_first_to_the_variant_with_the_fewest() -> None:
