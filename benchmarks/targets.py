@@ -106,6 +106,12 @@ TARGETS = (
         ("good releases that it passes", "* effect 0: pass", "at least 0.9"),
     ),
     *_of(
+        "gate_power",
+        "family of six metrics, no margins",
+        "median",
+        ("good releases that six metrics roll back together", "*", "at most 0.05"),
+    ),
+    *_of(
         "rollout_exposure",
         "ours",
         "extreme",

@@ -19,6 +19,8 @@ from fleet_server.domain.policy import GatePolicy
 from fleet_server.domain.statistics import difference
 
 MIN_DEVICES_A_SIDE = 3
+LATENCY_SHARE = 0.8
+"""Of alpha, for the metric that decides; the guard-rails have the rest in equal parts."""
 Value = Callable[[Summary], float | None]
 Change = Callable[[DeviceEvidence], float | None]
 
@@ -163,16 +165,32 @@ def worse_p(
     return float(stats.t.sf(beyond / found.standard_error, found.degrees))
 
 
+def weights(names: Sequence[CheckName]) -> dict[CheckName, float]:
+    """Return each metric's share of alpha; together 1. What cannot be compared takes none."""
+    others = [name for name in names if name is not LATENCY.name]
+    if len(others) == len(names):
+        return {name: 1 / len(names) for name in names}
+    left = 1 - LATENCY_SHARE
+    share = {LATENCY.name: LATENCY_SHARE if others else 1.0}
+    return share | {name: left / len(others) for name in others}
+
+
 def holm(p_values: Mapping[CheckName, float]) -> dict[CheckName, float]:
     """Return adjusted p-values: rejecting those <= alpha errs in any of them with at most alpha.
 
-    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+    Holm's procedure with `weights`, which bounds the error however the metrics hang together: the
+    smallest p over weight is compared with all of alpha, the next one with what the rest weighs.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure"; with weights
+    Benjamini and Hochberg 1997, "Multiple hypotheses testing with weights".
     """
+    weight = weights(list(p_values))
     adjusted: dict[CheckName, float] = {}
-    largest = 0.0
-    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
-        largest = max(largest, min(1.0, p * (len(p_values) - rank)))
+    largest, left = 0.0, 1.0
+    for name in sorted(p_values, key=lambda n: p_values[n] / weight[n]):
+        largest = max(largest, min(1.0, p_values[name] / weight[name] * left))
         adjusted[name] = largest
+        left -= weight[name]
     return adjusted
 
 

@@ -14,6 +14,7 @@ from benchmarks.gate_power import (
     five_looks,
     measure,
     measure_error_budget,
+    measure_family,
     simulate,
 )
 from edgekit.verdict import Verdict
@@ -31,6 +32,7 @@ from fleet_server.domain.policy import GatePolicy, Stage
 
 pytestmark = pytest.mark.slow
 
+BESIDE = "device t, 5 looks, latency beside five"
 NO_MARGIN, DEFAULT = "device t, 5 looks, no margin", "device t, 5 looks, default"
 
 
@@ -43,6 +45,10 @@ def test_false_alarms_are_at_most_five_percent(rho: float) -> None:
     failed = shares(measure(trials=600, slowdowns=(0.0,), methods=OURS, rho=rho), "fail")
     assert len(failed) == len(OURS) * len(DESIGNS)
     assert max(failed.values()) <= 0.05
+
+
+def test_six_metrics_together_raise_as_few_false_alarms_as_one() -> None:
+    assert max(cell.share for cell in measure_family(trials=150)) <= 0.05
 
 
 def test_the_default_has_few_false_alarms_when_only_canaries_shift() -> None:
@@ -65,6 +71,8 @@ def test_the_usual_gates_stop_many_good_releases() -> None:
         pytest.param(NO_MARGIN, 5, 0.1, 0.93, id="5-v-20-plus-10"),
         pytest.param(DEFAULT, 3, 0.5, 0.98, id="default-3-v-10-plus-50"),
         pytest.param(DEFAULT, 5, 0.2, 0.88, id="default-5-v-20-plus-20"),
+        pytest.param(BESIDE, 3, 0.2, 0.60, id="beside-five-3-v-10-plus-20"),
+        pytest.param(BESIDE, 5, 0.2, 0.88, id="beside-five-5-v-20-plus-20"),
         pytest.param(DEFAULT, 10, 0.2, 0.98, id="default-10-v-50-plus-20"),
     ],
 )

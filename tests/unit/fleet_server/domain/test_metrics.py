@@ -10,7 +10,7 @@ import pytest
 from edgekit.verdict import Verdict
 from fleet_server.domain.evidence import DeviceEvidence, Evidence, Neighbour, Role, Stratum, Summary
 from fleet_server.domain.judgement import CheckName
-from fleet_server.domain.metrics import holm
+from fleet_server.domain.metrics import holm, weights
 from fleet_server.domain.policy import GatePolicy, Stage
 from fleet_server.domain.relative import relative
 
@@ -87,11 +87,22 @@ def test_errors_are_no_metric_while_there_are_hardly_any() -> None:
     assert CheckName.RELATIVE_ERRORS in judged(errors=1)
 
 
-def test_holm_multiplies_the_smallest_most_and_never_falls() -> None:
+def test_holm_divides_by_the_weight_and_multiplies_by_what_is_left() -> None:
     names = (CheckName.RELATIVE_LATENCY, CheckName.RELATIVE_TAIL, CheckName.RELATIVE_MEMORY)
-    found = holm(dict(zip(names, (0.01, 0.004, 0.9), strict=True)))
-    assert [found[name] for name in names] == pytest.approx([0.02, 0.012, 0.9])
-    assert holm(dict(zip(names, (0.02, 0.02, 0.03), strict=True)))[names[2]] == pytest.approx(0.06)
+    assert list(weights(names).values()) == pytest.approx([0.8, 0.1, 0.1])
+    found = holm(dict(zip(names, (0.02, 0.001, 0.03), strict=True)))
+    assert [found[name] for name in names] == pytest.approx([0.0225, 0.01, 0.03])
+    falls = holm(dict(zip(names, (0.04, 0.9, 0.005), strict=True)))
+    assert [found <= 1 for found in falls.values()] == [True, True, True]
+    assert falls[names[0]] == pytest.approx(0.05)
+    assert falls[names[2]] == pytest.approx(0.05)
+
+
+def test_a_metric_alone_has_all_of_alpha_and_without_latency_all_have_the_same() -> None:
+    alone = (CheckName.RELATIVE_LATENCY,)
+    assert weights(alone) == {CheckName.RELATIVE_LATENCY: 1.0}
+    rails = (CheckName.RELATIVE_TAIL, CheckName.RELATIVE_MEMORY)
+    assert list(weights(rails).values()) == [0.5, 0.5]
 
 
 def test_six_metrics_without_an_effect_fail_at_most_five_percent_of_stages() -> None:
