@@ -15,6 +15,7 @@ from edgekit import codec
 from fleet_server.api.context import CONTROLLER, Context
 from fleet_server.api.ddi_bodies import DELTA_MARK, artifact, artifact_name
 from fleet_server.api.ranges import Part, Span, UnsatisfiableError, parse_ranges, parts_of
+from fleet_server.api.slots import in_slot
 from fleet_server.services.errors import NotFoundError
 from fleet_server.services.records.deployments import DeploymentRecord
 from fleet_server.services.records.releases import VariantRecord
@@ -39,19 +40,29 @@ def make_router(context: Context) -> APIRouter:
     @router.head("/artifacts/{name}", include_in_schema=False)
     @router.get("/artifacts/{name}")
     def get_artifact(request: Request, device_id: str, module: int, name: str) -> Response:
-        context.device(request, device_id)
+        device = context.device(request, device_id)
         record, variant = _allowed(context, device_id, module)
         filename = artifact_name(record, variant)
         if name == filename + _MD5:
             return _md5sum(filename, variant)
-        if name.startswith(filename + DELTA_MARK):
-            return _delta(context, request, variant, name)
-        path = context.services.blobs.find(variant.digest)
-        if name != filename or path is None:
-            raise NotFoundError("there is no such artifact", where=str(module))
-        return file_response(request, path, filename=filename, etag=f'"{variant.sha1}"')
+        if request.method == "HEAD":
+            return _bytes(context, request, record, variant, name)
+        return in_slot(context, device, lambda: _bytes(context, request, record, variant, name))
 
     return router
+
+
+def _bytes(
+    context: Context, request: Request, record: DeploymentRecord, variant: VariantRecord, name: str
+) -> Response:
+    """Return a bundle, or a delta to it."""
+    filename = artifact_name(record, variant)
+    if name.startswith(filename + DELTA_MARK):
+        return _delta(context, request, variant, name)
+    path = context.services.blobs.find(variant.digest)
+    if name != filename or path is None:
+        raise NotFoundError("there is no such artifact", where=name)
+    return file_response(request, path, filename=filename, etag=f'"{variant.sha1}"')
 
 
 def variant_of(context: Context, record: DeploymentRecord) -> VariantRecord:

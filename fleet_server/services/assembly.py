@@ -12,6 +12,7 @@ from fleet_server.services.config import Settings
 from fleet_server.services.confirming import ConfirmationService, InstalledService
 from fleet_server.services.deltas import DeltaService
 from fleet_server.services.diagnoses import DiagnosisService
+from fleet_server.services.downloads import DownloadService
 from fleet_server.services.drift import DriftService
 from fleet_server.services.enrolment import EnrolmentService
 from fleet_server.services.events import EventService
@@ -64,6 +65,7 @@ class Services:
     benchmarks: BenchmarkService
     diagnoses: DiagnosisService
     garbage: GarbageService
+    downloads: DownloadService
     parameters: ParametersService
 
 
@@ -111,5 +113,6 @@ def make_services(
         benchmarks=BenchmarkService(database, plans),
         diagnoses=DiagnosisService(database, poll_interval_s=settings.poll_interval_s),
         garbage=GarbageService(database, blobs, deltas),
+        downloads=DownloadService(database, per_site=settings.limits.downloads_per_site),
         parameters=ParametersService(database, blobs),
     )

@@ -17,6 +17,8 @@ class ServiceLimits:
         address_requests_per_s: Of one address, counting requests that show no token, likewise.
         wrong_tokens_per_s: Of one address; a hundred seconds' worth at once.
         requests_at_once: Of all callers together, polls known by heart not counted; at least 1.
+        downloads_per_site: Devices with the same label `site` that download at the same time,
+            counted over all processes.
     """
 
     device_requests_per_s: float = 50.0
@@ -24,6 +26,7 @@ class ServiceLimits:
     address_requests_per_s: float = 100.0
     wrong_tokens_per_s: float = 1.0
     requests_at_once: int = 1000
+    downloads_per_site: int = 0
 
     def check(self, *, where: str) -> None:
         """Do nothing if the values make sense.

@@ -38,7 +38,7 @@ from sqlalchemy import table as table_clause
 from edgekit import codec
 from edgekit.errors import ConflictError, FormatError, StorageError, TrustError, UsageError
 from edgekit.trust.keys import open_pem, sealed_pem
-from fleet_server.store import schema_access, schema_diagnoses, schema_trust
+from fleet_server.store import schema_access, schema_diagnoses, schema_downloads, schema_trust
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.schema import metadata
@@ -53,6 +53,7 @@ _LEFT_OUT = {
     schema_access.kept_answers.name,
     schema_trust.online_keys.name,
     schema_diagnoses.diagnoses.name,
+    schema_downloads.download_slots.name,
 }
 
 

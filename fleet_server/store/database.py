@@ -25,6 +25,7 @@ from fleet_server.store.deployments import SqlDeployments
 from fleet_server.store.devices import SqlDevices, SqlTokens
 from fleet_server.store.diagnoses import SqlDiagnoses
 from fleet_server.store.dialects import KIND, Kind, open_engine
+from fleet_server.store.downloads import SqlDownloadSlots
 from fleet_server.store.drift import SqlDriftHours
 from fleet_server.store.events import SqlAlarms, SqlEvents
 from fleet_server.store.experiments import SqlExperiments
@@ -67,6 +68,7 @@ class SqlTables:
         self.benchmarks = SqlBenchmarks(connection)
         self.diagnoses = SqlDiagnoses(connection)
         self.bundles = SqlBundles(connection)
+        self.download_slots = SqlDownloadSlots(connection)
         self.trust_files = SqlTrustFiles(connection)
         self.online_keys = SqlOnlineKeys(connection)
 

@@ -163,7 +163,7 @@ def configured(data: Path, **values: str) -> Path:
 
 
 def make_bundle(
-    folder: Path, version: str, *, model: str = "digits", variant: str = "onnx-fp32"
+    folder: Path, version: str, *, model: str = "digits", variant: str = "onnx-fp32", size: int = 0
 ) -> Bundle:
     """Write a bundle whose model file is no model: a server never runs one."""
     runtime = "onnxruntime" if variant.startswith("onnx") else "litert"
@@ -177,7 +177,7 @@ def make_bundle(
         requires=Requirements(runtimes=(RuntimeRange(name=runtime),)),
         golden=GoldenSpec(count=0, atol=0.0),
     )
-    content = f"{model} {version} {variant}".encode() * 1000
+    content = f"{model} {version} {variant}".encode() * 1000 + bytes(size)
     folder.mkdir(parents=True, exist_ok=True)
     return write_bundle(
         folder / f"{model}-{version}-{variant}.bundle", manifest, {"model.bin": content}
@@ -202,10 +202,15 @@ class Engineer:
         return cls(server, folder, keystore)
 
     def publish(
-        self, version: str, *, model: str = "digits", variants: tuple[str, ...] = ("onnx-fp32",)
+        self,
+        version: str,
+        *,
+        model: str = "digits",
+        variants: tuple[str, ...] = ("onnx-fp32",),
+        size: int = 0,
     ) -> ReleaseView:
         bundles = [
-            make_bundle(self.folder / "bundles", version, model=model, variant=v).path
+            make_bundle(self.folder / "bundles", version, model=model, variant=v, size=size).path
             for v in variants
         ]
         with self.server.client() as client:

@@ -16,6 +16,7 @@ from fleet_server.services.ports.bundles import Bundles
 from fleet_server.services.ports.changes import Changes, Flags
 from fleet_server.services.ports.devices import Devices, Tokens
 from fleet_server.services.ports.diagnoses import Diagnoses
+from fleet_server.services.ports.downloads import DownloadSlots
 from fleet_server.services.ports.drift import DriftHours
 from fleet_server.services.ports.events import Alarms, Events, Webhooks
 from fleet_server.services.ports.experiments import Experiments
@@ -108,6 +109,11 @@ class Tables(Protocol):
     @property
     def bundles(self) -> Bundles:
         """Who uses which bundle."""
+        ...
+
+    @property
+    def download_slots(self) -> DownloadSlots:
+        """Who downloads where."""
         ...
 
     @property
