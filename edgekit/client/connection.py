@@ -182,9 +182,8 @@ class Connection:
             )
             return answer, _read(answer, self.server_url)
         except urllib3.exceptions.HTTPError as error:
-            raise NetworkError(
-                _clause(error), where=self.server_url, todo="is the server running?"
-            ) from error
+            what, todo = _reason(error)
+            raise NetworkError(what, where=self.server_url, todo=todo) from error
 
 
 def _read(answer: urllib3.BaseHTTPResponse, where: str) -> bytes:
@@ -198,17 +197,17 @@ def _read(answer: urllib3.BaseHTTPResponse, where: str) -> bytes:
     return data
 
 
-def _clause(error: urllib3.exceptions.HTTPError) -> str:
-    """Say in a few words what went wrong, without urllib3's object names."""
+def _reason(error: urllib3.exceptions.HTTPError) -> tuple[str, str]:
+    """Say in a few words what went wrong, without urllib3's object names, and what to look at."""
     reason = getattr(error, "reason", None) or error
     match reason:
         case urllib3.exceptions.NameResolutionError():
-            return "the name is unknown"
+            return "the name is unknown", "check the address and the network"
         case urllib3.exceptions.SSLError():
-            return f"TLS failed ({reason})"
+            return f"TLS failed ({reason})", "check the address and who signed its certificate"
         case urllib3.exceptions.NewConnectionError():
-            return "nobody answers there"
+            return "nobody answers there", "is the server running?"
         case urllib3.exceptions.TimeoutError():
-            return "does not answer in time"
+            return "does not answer in time", "is the server running?"
         case _:
-            return "the connection broke"
+            return "the connection broke", "is the server running?"

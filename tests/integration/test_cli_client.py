@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -101,6 +102,20 @@ def test_nobody_there_is_one_line():
     with (
         FleetClient("http://127.0.0.1:9", "t") as client,
         pytest.raises(NetworkError, match=r"^http://127\.0\.0\.1:9: nobody answers there; "),
+    ):
+        client.health()
+
+
+def test_an_unknown_name_asks_to_check_the_address(monkeypatch):
+    def unknown(*_: object, **__: object) -> NoReturn:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with (
+        FleetClient("http://fleet.invalid", "t") as client,
+        pytest.raises(
+            NetworkError, match=r"fleet\.invalid: the name is unknown; check the address"
+        ),
     ):
         client.health()
 
