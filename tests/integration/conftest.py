@@ -1,14 +1,16 @@
-"""Parts that integration tests share: one PostgreSQL server for the whole run."""
+"""Parts that integration tests share: a server for one agent, a PostgreSQL for all."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.integration.agent_fleet import Fleet
 from tests.integration.postgres import ADDRESS_VARIABLE, fresh_database, running_postgres
 
 
@@ -57,3 +59,12 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     client.close()
     yield endpoint
     server.stop()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """Return the server's side of one device, listening."""
+    fleet = Fleet(tmp_path / "fleet")
+    fleet.start()
+    yield fleet
+    fleet.stop()

@@ -36,7 +36,8 @@ from edgekit.client.http import FleetClient
 from edgekit.client.publishing import publish
 from edgekit.client.wire.admission import NewEnrolmentToken
 from edgekit.client.wire.rollouts import NewRollout
-from tests.integration.agent_fleet import CONFIG, DEVICE, Device, quiet_end
+from tests.integration.agent_fleet import CONFIG, Device, quiet_end
+from tests.integration.agent_fleet_http import DEVICE
 from tests.integration.agent_models import BRIGHT, DARK, make_bundle
 from tests.integration.server_fleet import Engineer, Server, everybody, now, until
 

@@ -9,20 +9,13 @@ from pathlib import Path
 import pytest
 
 from edgekit.delta import make_delta
-from tests.integration.agent_fleet import CONFIG, TOKEN, Device, Fleet, quiet_end, wait_for
+from tests.integration.agent_fleet import CONFIG, Device, Fleet, quiet_end, wait_for
+from tests.integration.agent_fleet_http import TOKEN
 from tests.integration.agent_models import make_bundle
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SHORT = CONFIG.replace("duration_s = 1.0", "duration_s = 0.2")
 OFTEN = "token_days = 0.00001\n" + SHORT
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path / "fleet")
-    fleet.start()
-    yield fleet
-    fleet.stop()
 
 
 @pytest.fixture

@@ -9,17 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.agent_fleet import DEVICE, TOKEN, Device, Fleet, quiet_end, wait_for
+from tests.integration.agent_fleet import Device, Fleet, quiet_end, wait_for
+from tests.integration.agent_fleet_http import DEVICE, TOKEN
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path / "fleet")
-    fleet.start()
-    yield fleet
-    fleet.stop()
 
 
 @pytest.fixture

@@ -15,14 +15,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path / "fleet")
-    fleet.start()
-    yield fleet
-    fleet.stop()
-
-
-@pytest.fixture
 def device(tmp_path: Path, fleet: Fleet) -> Iterator[Device]:
     with quiet_end(Device(tmp_path / "device", fleet)) as device:
         device.configure(CONFIG.replace("duration_s = 1.0", "duration_s = 0.2"))

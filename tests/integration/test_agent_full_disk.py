@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.integration.agent_fleet import Device, Fleet, quiet_end, wait_for
+from tests.integration.agent_fleet import QUICK, Device, Fleet, quiet_end, wait_for
 from tests.integration.agent_models import BRIGHT, make_bundle
 from tests.integration.crash_states import build_shim
 
@@ -24,17 +24,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.needs("cc"),
 ]
-CONFIG = """
-poll_interval_s = 0.1
-window_s = 0.5
-drain_s = 0.2
-[probation]
-duration_s = 0.2
-minimum_inferences = 2
-[source]
-folder = "{folder}"
-rate_hz = 20
-"""
 WAITS = """
 import sys
 import device_agent.agent
@@ -45,19 +34,11 @@ sys.exit(main())
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path / "fleet")
-    fleet.start()
-    yield fleet
-    fleet.stop()
-
-
-@pytest.fixture
 def device(tmp_path: Path, fleet: Fleet) -> Iterator[Device]:
     with quiet_end(Device(tmp_path / "device", fleet)) as device:
         (tmp_path / "samples").mkdir()
         np.save(tmp_path / "samples" / "0.npy", BRIGHT)
-        device.configure(CONFIG.format(folder=tmp_path / "samples"))
+        device.configure(QUICK.format(folder=tmp_path / "samples", rate_hz=20))
         device.enrol()
         offer = fleet.offer(make_bundle(tmp_path / "bundles", "1.0.0"))
         device.start()

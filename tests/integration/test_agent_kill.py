@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from edgekit.bundle import file_digest
-from tests.integration.agent_fleet import Device, Fleet, Offer, quiet_end, wait_for
+from tests.integration.agent_fleet import QUICK, Device, Fleet, Offer, quiet_end, wait_for
 from tests.integration.agent_models import BRIGHT, make_bundle
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -40,25 +40,6 @@ def wrapped(self, record):
 Journal.write = wrapped
 sys.exit(main())
 """
-CONFIG = """
-poll_interval_s = 0.1
-window_s = 0.5
-drain_s = 0.3
-[probation]
-duration_s = 0.3
-minimum_inferences = 2
-[source]
-folder = "{folder}"
-rate_hz = 50
-"""
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path / "fleet")
-    fleet.start()
-    yield fleet
-    fleet.stop()
 
 
 @pytest.fixture
@@ -66,7 +47,7 @@ def device(tmp_path: Path, fleet: Fleet) -> Iterator[Device]:
     with quiet_end(Device(tmp_path / "device", fleet)) as device:
         (tmp_path / "samples").mkdir()
         np.save(tmp_path / "samples" / "0.npy", BRIGHT)
-        device.configure(CONFIG.format(folder=tmp_path / "samples"))
+        device.configure(QUICK.format(folder=tmp_path / "samples", rate_hz=50))
         device.enrol()
         yield device
 

@@ -24,18 +24,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from edgekit.demo.processes import free_port
-from tests.integration.agent_fleet import CONFIG, DEVICE, TOKEN, Device, Fleet, quiet_end, wait_for
+from tests.integration.agent_fleet import CONFIG, Device, Fleet, quiet_end, wait_for
+from tests.integration.agent_fleet_http import DEVICE, TOKEN
 from tests.integration.agent_models import make_bundle
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path / "fleet")
-    fleet.start()
-    yield fleet
-    fleet.stop()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from device_agent.spool import Spool
 from edgekit.bundle import file_digest
 from edgekit.errors import EdgeKitError
 from edgekit.trust.cache import TrustCache
-from tests.integration.agent_fleet import Device, Fleet, Offer, wait_for
+from tests.integration.agent_fleet import QUICK, Device, Fleet, Offer, wait_for
 from tests.integration.agent_models import BRIGHT, make_bundle
 from tests.integration.crash_states import (
     CrashState,
@@ -39,17 +39,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.needs("cc"),
 ]
-CONFIG = """
-poll_interval_s = 0.1
-window_s = 0.5
-drain_s = 0.2
-[probation]
-duration_s = 0.2
-minimum_inferences = 2
-[source]
-folder = "{folder}"
-rate_hz = 50
-"""
 ANOTHER_BOOT = """
 import sys
 from pathlib import Path
@@ -71,7 +60,7 @@ class Recording:
         self.device = Device(folder / "device", self.fleet)
         (folder / "samples").mkdir()
         np.save(folder / "samples" / "0.npy", BRIGHT)
-        self.device.configure(CONFIG.format(folder=folder / "samples"))
+        self.device.configure(QUICK.format(folder=folder / "samples", rate_hz=50))
         self.device.enrol()
         self.before = self._installed("1.0.0")
         self.device.stop()

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.integration.agent_fleet import Device, Fleet, Offer, quiet_end, wait_for
+from tests.integration.agent_fleet import QUICK, Device, Fleet, Offer, quiet_end, wait_for
 from tests.integration.agent_models import BRIGHT, FOREVER, make_bundle
-from tests.integration.test_agent_kill import CONFIG, sweep
+from tests.integration.test_agent_kill import sweep
 from tests.integration.test_agent_update import Client
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -25,19 +25,11 @@ def order(duration_s: float = 1.5, every: int = 2) -> str:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path / "fleet")
-    fleet.start()
-    yield fleet
-    fleet.stop()
-
-
-@pytest.fixture
 def device(tmp_path: Path, fleet: Fleet) -> Iterator[Device]:
     with quiet_end(Device(tmp_path / "device", fleet)) as device:
         (tmp_path / "samples").mkdir()
         np.save(tmp_path / "samples" / "0.npy", BRIGHT)
-        device.configure(CONFIG.format(folder=tmp_path / "samples") + "\n")
+        device.configure(QUICK.format(folder=tmp_path / "samples", rate_hz=50) + "\n")
         device.enrol()
         yield device
 

@@ -26,14 +26,6 @@ rate_hz = 100
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path / "fleet")
-    fleet.start()
-    yield fleet
-    fleet.stop()
-
-
-@pytest.fixture
 def device(tmp_path: Path, fleet: Fleet) -> Iterator[Device]:
     with quiet_end(Device(tmp_path / "device", fleet)) as device:
         (tmp_path / "samples").mkdir()

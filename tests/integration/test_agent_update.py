@@ -19,16 +19,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from tests.integration.agent_fleet import (
-    BASE,
-    CONFIG,
-    Device,
-    Fleet,
-    Offer,
-    gone,
-    quiet_end,
-    wait_for,
-)
+from tests.integration.agent_fleet import CONFIG, Device, Fleet, Offer, gone, quiet_end, wait_for
+from tests.integration.agent_fleet_http import BASE
 from tests.integration.agent_models import A_WHILE, BRIGHT, DARK, FOREVER, make_bundle
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

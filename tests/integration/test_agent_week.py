@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,8 @@ from device_agent.uploader import Uploader
 from device_agent.worker.messages import Mode
 from device_agent.worker.recorder import Recorder
 from edgekit.errors import NetworkError
-from tests.integration.agent_fleet import BASE, DEVICE, TOKEN, Fleet
+from tests.integration.agent_fleet import Fleet
+from tests.integration.agent_fleet_http import BASE, DEVICE, TOKEN
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 WINDOW_S = 60.0
@@ -32,14 +32,6 @@ class SimulatedClock:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path / "fleet")
-    fleet.start()
-    yield fleet
-    fleet.stop()
 
 
 def test_a_simulated_week_without_a_server_loses_only_what_is_counted_as_lost(

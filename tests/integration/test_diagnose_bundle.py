@@ -22,7 +22,8 @@ from edgekit.protocol import LINK_DIAGNOSIS
 from fleet_server.services.diagnoses import KEPT, DiagnosisService
 from fleet_server.services.records.devices import DeviceRecord
 from fleet_server.store.database import SqlDatabase
-from tests.integration.agent_fleet import CONFIG, DEVICE, Device, quiet_end
+from tests.integration.agent_fleet import CONFIG, Device, quiet_end
+from tests.integration.agent_fleet_http import DEVICE
 from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, until
 
 pytestmark = pytest.mark.integration

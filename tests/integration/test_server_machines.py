@@ -22,7 +22,8 @@ from fleet_server.main import create_app, initialise
 from fleet_server.membership import found
 from fleet_server.services.config import ServerConfig, load_config
 from fleet_server.store.database import SqlDatabase
-from tests.integration.agent_fleet import CONFIG, DEVICE, Device, quiet_end
+from tests.integration.agent_fleet import CONFIG, Device, quiet_end
+from tests.integration.agent_fleet_http import DEVICE
 from tests.integration.agent_models import BRIGHT, DARK, make_bundle
 from tests.integration.server_fleet import PASSPHRASE, Engineer, Server, configured, now, until
 

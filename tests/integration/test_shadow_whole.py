@@ -13,10 +13,10 @@ import pytest
 from edgekit.client.publishing import publish
 from edgekit.client.wire.admission import NewEnrolmentToken
 from edgekit.client.wire.rollouts import RolloutView
-from tests.integration.agent_fleet import DEVICE, Device, quiet_end
+from tests.integration.agent_fleet import QUICK, Device, quiet_end
+from tests.integration.agent_fleet_http import DEVICE
 from tests.integration.agent_models import BRIGHT, make_bundle
 from tests.integration.server_fleet import Engineer, Server, everybody, now, quick, until
-from tests.integration.test_agent_kill import CONFIG
 from tests.integration.test_agent_update import Client
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -75,7 +75,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         site = Site(server, Engineer.create(server, tmp_path), device)
         device.fleet = site  # type: ignore[assignment]
         with quiet_end(device):
-            device.configure(CONFIG.format(folder=tmp_path / "samples"))
+            device.configure(QUICK.format(folder=tmp_path / "samples", rate_hz=50))
             device.enrol()
             device.start()
             site.publish("1.0.0")
