@@ -1,4 +1,4 @@
-"""edgekit device, part two: who may speak, one release on one device, and why it runs what it runs.
+"""edgekit device, the part about one: who may speak, what is installed there, and why it runs that.
 
 Its commands join those of `edgekit.cli.device`.
 """

@@ -1,4 +1,4 @@
-"""The management API, part four: who may speak, pins, and questions about one device."""
+"""Routes of single devices: who may speak, pins, and questions about one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The management API, part five: what happened, what is wrong, and who is told."""
+"""Routes of events: what happened, what is wrong, and who is told."""
 
 from __future__ import annotations
 

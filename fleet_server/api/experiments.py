@@ -1,4 +1,4 @@
-"""The management API: A/B experiments."""
+"""Routes of A/B experiments."""
 
 from __future__ import annotations
 

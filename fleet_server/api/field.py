@@ -1,4 +1,4 @@
-"""The management API: what the field tells, and labels that come later."""
+"""Routes of what the field tells, and of labels that come later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The management API, part one: health, trust, and devices. For people, CI and commands."""
+"""Routes of health, trust and devices, for people, CI and commands."""
 
 from __future__ import annotations
 

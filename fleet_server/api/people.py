@@ -1,4 +1,4 @@
-"""The management API about people: accounts, tokens, sessions and the audit log."""
+"""Routes of people: accounts, tokens, sessions and the audit log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The management API, part two: blobs and releases."""
+"""Routes of blobs and releases."""
 
 from __future__ import annotations
 

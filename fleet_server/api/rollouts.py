@@ -1,4 +1,4 @@
-"""The management API, part three: rollouts."""
+"""Routes of rollouts."""
 
 from __future__ import annotations
 
