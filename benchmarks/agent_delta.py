@@ -12,8 +12,8 @@ import zipfile
 from collections.abc import Iterator
 
 import numpy as np
-import zstandard
 
+from edgekit import zstd
 from edgekit.bench import Result, ratio, summarize
 from edgekit.bench.statistics import Ratio
 from edgekit.delta import LEVEL, apply_delta, make_delta
@@ -67,7 +67,7 @@ def _bundle(weights: np.ndarray, version: str) -> bytes:
 
 
 def _compare(pair: str, old: bytes, new: bytes) -> list[Result]:
-    alone = len(zstandard.ZstdCompressor(level=LEVEL).compress(new))
+    alone = len(zstd.compress(new, level=LEVEL))
     began = time.perf_counter()
     delta = make_delta(old, new)
     made = time.perf_counter()

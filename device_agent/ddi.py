@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import zlib
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from device_agent.identity import Identity
 from device_agent.journal import Deployment, Ending
 from device_agent.transport import Transport
-from edgekit import codec
+from edgekit import codec, zstd
 from edgekit.device import DeviceProfile
 from edgekit.errors import FormatError
 from edgekit.jobs import (
@@ -58,7 +57,7 @@ from edgekit.protocol import (
 )
 from edgekit.shadow import ShadowOrder, ShadowResult
 
-_HAS_ZSTD = importlib.util.find_spec("zstandard") is not None
+_LEVEL = 9
 JSON = {"Content-Type": "application/json"}
 MAX_DETAIL = 500
 _ACTION = re.compile(r"[0-9]{1,18}")
@@ -237,11 +236,14 @@ class Ddi:
         By gzip, until an answer says that the server takes zstd. Source: RFC 7694.
         """
         data = codec.encode(batch)
-        body = _zstd(data) if self._takes_zstd else zlib.compress(data, wbits=31)
-        coding = "zstd" if self._takes_zstd else "gzip"
+        if self._takes_zstd:
+            coding, body = "zstd", zstd.compress(data, level=_LEVEL)
+        else:
+            coding, body = "gzip", zlib.compress(data, wbits=31)
         headers = {**JSON, "Content-Encoding": coding}
         answer = self.transport.request("POST", url, body=body, headers=headers)
-        self._takes_zstd = _HAS_ZSTD and "zstd" in answer.headers.get("accept-encoding", "")
+        takes = answer.headers.get("accept-encoding", "")
+        self._takes_zstd = "zstd" in takes and zstd.is_installed()
         return codec.decode(answer.body, TelemetryReceipt, where=url)
 
     def next_token(self, url: str) -> str:
@@ -298,12 +300,6 @@ class Ddi:
 
     def _feedback_url(self, action: str) -> str:
         return f"{self._identity.base_url}/deploymentBase/{action}/feedback"
-
-
-def _zstd(data: bytes) -> bytes:
-    import zstandard
-
-    return zstandard.ZstdCompressor(level=9).compress(data)
 
 
 def action_of(url: str) -> str:

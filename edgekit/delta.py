@@ -1,8 +1,9 @@
 """Deltas between two bundles: what the server makes once and the device applies.
 
-Two ways, the smaller one is kept: `patch` compresses the new bundle with the old one as its
-dictionary (good when parts were inserted or kept), `xor` compares files of equal name and length
-byte by byte and groups the differences by significance (good when every weight moved a little).
+Two ways, the smaller one is kept: `patch` compresses the new bundle with the old one as its prefix
+(good when parts were inserted or kept), `subtract` takes the bytes of files of equal name and
+length from one another and groups the differences by significance (good when every weight moved a
+little). Deltas of 0.1.0 by `xor` are still applied.
 A delta is not trusted: the digest of the whole bundle, which people signed, decides.
 
     one line of JSON (`Head`), then one zstd frame
@@ -13,14 +14,13 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 
-from edgekit import codec
-from edgekit.errors import BundleError, FormatError, MissingExtraError
+from edgekit import codec, zstd
+from edgekit.errors import BundleError, FormatError
 
 FORMAT_MAJOR = 1
 WORTH = 0.6
@@ -35,7 +35,9 @@ class Way(StrEnum):
     """How the frame relates to the old bundle."""
 
     PATCH = "patch"
+    SUBTRACT = "subtract"
     XOR = "xor"
+    """Read, no longer made: a weight that moved by one changes one bit, or all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +57,8 @@ class Head:
         way: What the frame holds.
         size: Length of the new bundle, bytes.
         window_log: Window of the frame, as a power of two.
-        planes: Bytes of an element, whose equal bytes stand together; for `xor`.
-        segments: What is compared with what; for `xor`.
+        planes: Bytes of an element, whose equal bytes stand together; not for `patch`.
+        segments: What is compared with what; not for `patch`.
         format_version: Of this format, "major.minor".
     """
 
@@ -73,19 +75,18 @@ def make_delta(old: bytes, new: bytes) -> bytes:
 
     Raises:
         BundleError: One of them is no bundle.
-        MissingExtraError: zstandard is not installed.
+        MissingExtraError: the zstd library is not installed.
     """
     log = window_log(len(old) + len(new))
     patch = Head(way=Way.PATCH, size=len(new), window_log=log)
-    made = [_joined(patch, _compress(new, log, dictionary=old))]
+    made = [_joined(patch, zstd.compress(new, level=LEVEL, window_log=log, prefix=old))]
     segments = matching_segments(old, new)
     if segments:
-        difference = _difference(old, new, segments)
+        difference = _combined(new, old, segments, np.subtract)
         for planes in PLANES:
-            head = Head(
-                way=Way.XOR, size=len(new), window_log=log, planes=planes, segments=segments
-            )
-            made.append(_joined(head, _compress(_grouped(difference, planes), log)))
+            head = replace(patch, way=Way.SUBTRACT, planes=planes, segments=segments)
+            grouped = _grouped(difference, planes)
+            made.append(_joined(head, zstd.compress(grouped, level=LEVEL, window_log=log)))
     return min(made, key=len)
 
 
@@ -100,7 +101,7 @@ def apply_delta(old: bytes, delta: bytes, *, size: int) -> bytes:
 
     Raises:
         BundleError: It is no delta, of another length, or does not suit `old`.
-        MissingExtraError: zstandard is not installed.
+        MissingExtraError: the zstd library is not installed.
     """
     line, found, frame = delta.partition(b"\n")
     if not found or len(line) > _MAX_HEAD:
@@ -112,11 +113,11 @@ def apply_delta(old: bytes, delta: bytes, *, size: int) -> bytes:
         raise BundleError(f"is no delta: {error.what}") from error
     if head.size != size or not 10 <= head.window_log <= _MAX_WINDOW_LOG:
         raise BundleError(f"leads to {head.size} bytes, signed are {size}")
-    dictionary = old if head.way is Way.PATCH else None
-    data = _decompress(frame, head, dictionary=dictionary)
+    data = _unpacked(frame, head, prefix=old if head.way is Way.PATCH else b"")
     if head.way is Way.PATCH:
         return data
-    return _difference(old, _ungrouped(data, head.planes), head.segments)
+    undo = np.add if head.way is Way.SUBTRACT else np.bitwise_xor
+    return _combined(_ungrouped(data, head.planes), old, head.segments, undo)
 
 
 def window_log(size: int) -> int:
@@ -156,15 +157,16 @@ def _start(bundle: bytes, header: int) -> int:
     return header + 30 + name + extra
 
 
-def _difference(old: bytes, new: bytes, segments: Sequence[Segment]) -> bytes:
-    """Return `new` with the segments compared with those of `old`; its own inverse."""
-    result, base = np.frombuffer(new, np.uint8).copy(), np.frombuffer(old, np.uint8)
+def _combined(data: bytes, old: bytes, segments: Sequence[Segment], how: np.ufunc) -> bytes:
+    """Return `data` with its segments combined with those of `old`, byte by byte, modulo 256."""
+    result, base = np.frombuffer(data, np.uint8).copy(), np.frombuffer(old, np.uint8)
     for one in segments:
         if min(one.new, one.old, one.size) < 0 or one.new + one.size > len(result):
             raise BundleError("a segment lies outside the bundle")
         if one.old + one.size > len(base):
             raise BundleError("a segment lies outside the old bundle")
-        result[one.new : one.new + one.size] ^= base[one.old : one.old + one.size]
+        here = result[one.new : one.new + one.size]
+        how(here, base[one.old : one.old + one.size], out=here)
     return result.tobytes()
 
 
@@ -186,39 +188,13 @@ def _joined(head: Head, frame: bytes) -> bytes:
     return codec.encode(head) + b"\n" + frame
 
 
-def _zstandard() -> Any:  # noqa: ANN401 (a module)
+def _unpacked(frame: bytes, head: Head, *, prefix: bytes) -> bytes:
     try:
-        import zstandard
-    except ModuleNotFoundError as error:
-        if error.name != "zstandard":
-            raise
-        raise MissingExtraError("zstandard", "agent") from error
-    return zstandard
-
-
-def _compress(data: bytes, log: int, *, dictionary: bytes | None = None) -> bytes:
-    zstd = _zstandard()
-    parameters = zstd.ZstdCompressionParameters.from_level(LEVEL, window_log=log, enable_ldm=True)
-    raw = None
-    if dictionary is not None:
-        raw = zstd.ZstdCompressionDict(dictionary, dict_type=zstd.DICT_TYPE_RAWCONTENT)
-    compressor = zstd.ZstdCompressor(compression_params=parameters, dict_data=raw)
-    frame: bytes = compressor.compress(data)
-    return frame
-
-
-def _decompress(frame: bytes, head: Head, *, dictionary: bytes | None) -> bytes:
-    zstd = _zstandard()
-    raw = None
-    if dictionary is not None:
-        raw = zstd.ZstdCompressionDict(dictionary, dict_type=zstd.DICT_TYPE_RAWCONTENT)
-    unpacker = zstd.ZstdDecompressor(dict_data=raw, max_window_size=1 << head.window_log)
-    try:
-        if zstd.frame_content_size(frame) != head.size:
-            raise BundleError("holds another length than it says")
-        data: bytes = unpacker.decompress(frame, max_output_size=head.size)
-    except zstd.ZstdError as error:
-        raise BundleError(f"cannot be unpacked ({error})") from error
+        data = zstd.decompress(
+            frame, max_bytes=head.size, window_log=head.window_log, prefix=prefix
+        )
+    except FormatError as error:
+        raise BundleError(f"cannot be unpacked ({error.what})") from error
     if len(data) != head.size:
         raise BundleError("holds another length than it says")
     return data

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-import zstandard
-
+from edgekit import zstd
 from edgekit.errors import FormatError
 from fleet_server.services.errors import TooLargeError
 
@@ -13,6 +12,7 @@ MAX_UNPACKED_BYTES = 16 << 20
 ACCEPTED = {"Accept-Encoding": "zstd, gzip, deflate"}
 """Header that tells a device what its next body may be. Source: RFC 7694."""
 _AUTO_ZLIB_OR_GZIP = 47
+_WINDOW_LOG = 24
 _ENCODINGS = {"gzip", "x-gzip", "deflate", "zlib"}
 
 
@@ -43,10 +43,8 @@ def unpack(body: bytes, encoding: str) -> bytes:
 
 def _unpack_zstd(body: bytes) -> bytes:
     try:
-        size = zstandard.frame_content_size(body)
-        if size > MAX_UNPACKED_BYTES:  # believed by the library before it reads on
-            raise TooLargeError("the body unpacks to more than allowed", where="telemetry")
-        unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_UNPACKED_BYTES)
-        return unpacker.decompress(body, max_output_size=MAX_UNPACKED_BYTES)
-    except zstandard.ZstdError as error:
+        return zstd.decompress(body, max_bytes=MAX_UNPACKED_BYTES, window_log=_WINDOW_LOG)
+    except zstd.OversizeError as error:
+        raise TooLargeError("the body unpacks to more than allowed", where="telemetry") from error
+    except FormatError as error:
         raise FormatError("the body is not compressed as it says", where="telemetry") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,33 @@ def make_venv(folder: Path) -> Path:
 def pip_install(python: Path, *arguments: str) -> None:
     """Install, and fail with pip's own words."""
     run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments])
+
+
+_MEASURE = """
+import json, re
+from importlib.metadata import distributions
+def name_of(text):
+    return re.sub("[-_.]+", "-", re.match("[A-Za-z0-9._-]+", text)[0]).lower()
+print(json.dumps({
+    name_of(d.name): {
+        "bytes": sum(f.locate().stat().st_size for f in d.files or () if f.locate().is_file()),
+        "needs": [name_of(r) for r in d.requires or () if "extra ==" not in r],
+    }
+    for d in distributions()
+}))
+"""
+
+
+def sizes_beside(python: Path, *roots: str) -> dict[str, int]:
+    """Return bytes on disk by package, without some packages, what they need, and pip's own."""
+    found = json.loads(run([str(python), "-I", "-c", _MEASURE]))
+    left_out, waiting = {"pip", "setuptools"}, list(roots)
+    while waiting:
+        name = waiting.pop()
+        if name in found and name not in left_out:
+            left_out.add(name)
+            waiting += found[name]["needs"]
+    return {name: one["bytes"] for name, one in found.items() if name not in left_out}
 
 
 def run(words: list[str], *, timeout_s: float = 280) -> str:

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from edgekit import __version__
-from tests.integration.installing import make_venv, pip_install, requirements, run, sources
+from tests.integration.installing import (
+    make_venv,
+    pip_install,
+    requirements,
+    run,
+    sizes_beside,
+    sources,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -20,6 +27,8 @@ ARM_PLATFORMS = (
     "manylinux2014_aarch64",
 )
 HEAVY = {"torch", "onnx", "onnxscript", "fastapi", "pydantic", "typer", "rich", "sqlalchemy"}
+MOST_BYTES = 30 << 20
+"""Of the agent on disk, byte code and all, above the wheels of its runtimes and what they need."""
 
 
 def test_the_pins_of_the_agent_resolve_for_64_bit_arm(tmp_path: Path):
@@ -46,6 +55,10 @@ def test_the_agent_installs_light_and_runs(tmp_path: Path):
     assert "usage: edgekit-agent" in run([str(python.with_name("edgekit-agent")), "--help"])
     assert __version__ in run([str(python.with_name("edgekit-agent")), "--version"])
     _check_command_without_cli(python)
+    sizes = sizes_beside(python, "onnxruntime", "ai-edge-litert")
+    print(sum(sizes.values()), sizes)
+    assert {"edgekit", "cryptography"} <= set(sizes)
+    assert sum(sizes.values()) <= MOST_BYTES
 
 
 def _check_command_without_cli(python: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from edgekit.delta import Head, Way, apply_delta, make_delta, window_log
 from edgekit.errors import BundleError
 
+RECORDED = Path(__file__).parents[2] / "fixtures" / "0.1.0" / "delta"
 RNG = np.random.default_rng(7)
 WEIGHTS = RNG.normal(0, 0.05, 60_000).astype(np.float32)
 
@@ -29,12 +31,12 @@ MOVED = (WEIGHTS + RNG.normal(0, 1e-5, WEIGHTS.shape)).astype(np.float32)
 INT8 = RNG.integers(-40, 40, 60_000).astype(np.int8)
 NEAR = (INT8 + RNG.integers(-1, 2, INT8.shape)).astype(np.int8)
 PAIRS = {
-    "all weights moved": (OLD, bundle(MOVED.tobytes(), version="1.0.10"), Way.XOR, 0.6),
+    "all weights moved": (OLD, bundle(MOVED.tobytes(), version="1.0.10"), Way.SUBTRACT, 0.6),
     "int8, all moved": (
         bundle(INT8.tobytes()),
         bundle(NEAR.tobytes(), version="1.0.10"),
-        Way.XOR,
-        0.4,
+        Way.SUBTRACT,
+        0.35,
     ),
     "some bytes more": (
         OLD,
@@ -73,6 +75,14 @@ def test_damage_is_an_error_or_another_digest_never_more_bytes(seed: int) -> Non
 
 
 DELTA = make_delta(OLD, PAIRS["all weights moved"][1])
+
+
+@pytest.mark.parametrize("way", ["moved", "more"])
+def test_a_delta_that_0_1_0_made_is_applied(way: str) -> None:
+    old, new, delta = (
+        (RECORDED / name).read_bytes() for name in ("old.bundle", f"{way}.bundle", f"{way}.delta")
+    )
+    assert apply_delta(old, delta, size=len(new)) == new
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"{}\n", b"x" * 100, b"[1]\nabc"])
