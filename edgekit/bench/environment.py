@@ -10,8 +10,9 @@ import platform
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
+
+from edgekit.runtime.base import installed_version
 
 PACKAGES = (
     "numpy",
@@ -68,7 +69,7 @@ def record(folder: Path | None = None, packages: Iterable[str] = PACKAGES) -> En
         system=f"{platform.system()} {platform.release()}",
         arch=platform.machine(),
         python=platform.python_version(),
-        packages={name: found for name in packages if (found := _version(name))},
+        packages={name: found for name in packages if (found := installed_version(name))},
         commit=_commit(folder) if folder is not None else "",
     )
 
@@ -100,11 +101,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return ""
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
         return ""

@@ -54,7 +54,7 @@ def add_account(
     *,
     role: Role = "viewer",
     with_password: Annotated[
-        bool, typer.Option("--with-password", help="Ask for a password for the console.")
+        bool, typer.Option("--with-password", help="Ask for a password, to open sessions with.")
     ] = False,
 ) -> AccountView:
     """Add an account."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -69,6 +70,14 @@ class Runtime(Protocol):
             RuntimeFailedError: The runtime refuses the file.
             MissingExtraError: The runtime is not installed.
         """
+
+
+def installed_version(package: str) -> str:
+    """Return a package's version, read without importing it; empty when it is absent."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def first_line(error: Exception) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import itertools
 import tempfile
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import numpy as np
 
 from edgekit.errors import MissingExtraError, RuntimeFailedError
 from edgekit.manifest import ModelFormat, TensorSpec
-from edgekit.runtime.base import Session, Tensor, first_line
+from edgekit.runtime.base import Session, Tensor, first_line, installed_version
 from edgekit.runtime.onnx_profile import operator_times
 from edgekit.runtime.profile import OperatorTime
 
@@ -41,10 +40,7 @@ class OnnxRuntime:
 
     def version(self) -> str:
         """Return the installed version, read without importing it; empty when absent."""
-        try:
-            return importlib.metadata.version("onnxruntime")
-        except importlib.metadata.PackageNotFoundError:
-            return ""
+        return installed_version("onnxruntime")
 
     def open(self, model: Path, *, threads: int = 1) -> Session:
         """Load a model file.

@@ -7,7 +7,6 @@ they say; here float32 is float32. Variables inside a model are reset before eac
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 
 from edgekit.errors import MissingExtraError, RuntimeFailedError
 from edgekit.manifest import ModelFormat, TensorSpec
-from edgekit.runtime.base import Session, Tensor, first_line
+from edgekit.runtime.base import Session, Tensor, first_line, installed_version
 from edgekit.runtime.openvino_file import read
 from edgekit.runtime.profile import OperatorTime
 
@@ -33,10 +32,7 @@ class OpenVino:
 
     def version(self) -> str:
         """Return the installed version, read without importing it; empty when absent."""
-        try:
-            return importlib.metadata.version("openvino")
-        except importlib.metadata.PackageNotFoundError:
-            return ""
+        return installed_version("openvino")
 
     def open(self, model: Path, *, threads: int = 1) -> Session:
         """Load a model file. Raises as `Runtime.open` does."""

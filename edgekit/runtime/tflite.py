@@ -12,7 +12,6 @@ states) are reset before each run: state that lasts is an input and an output of
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ import numpy as np
 
 from edgekit.errors import MissingExtraError, RuntimeFailedError
 from edgekit.manifest import ModelFormat, TensorSpec
-from edgekit.runtime.base import Session, Tensor, first_line
+from edgekit.runtime.base import Session, Tensor, first_line, installed_version
 
 
 class LiteRt:
@@ -35,7 +34,7 @@ class LiteRt:
 
     def version(self) -> str:
         """Return the installed version, read without importing it; empty when absent."""
-        return _installed("ai-edge-litert")
+        return installed_version("ai-edge-litert")
 
     def open(self, model: Path, *, threads: int = 1) -> Session:
         """Load a model file. Raises as `Runtime.open` does."""
@@ -53,9 +52,9 @@ class TfliteRuntime:
 
     def version(self) -> str:
         """Return the installed version; empty when absent or beside NumPy 2, where it fails."""
-        if not _installed("numpy").startswith("1."):
+        if not installed_version("numpy").startswith("1."):
             return ""
-        return _installed("tflite-runtime")
+        return installed_version("tflite-runtime")
 
     def open(self, model: Path, *, threads: int = 1) -> Session:
         """Load a model file. Raises as `Runtime.open` does."""
@@ -144,13 +143,6 @@ def _import(module: str, package: str, extra: str) -> Any:  # noqa: ANN401 (unty
         if error.name != module.partition(".")[0]:
             raise
         raise MissingExtraError(package, extra) from error
-
-
-def _installed(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def _spec(detail: dict[str, Any]) -> TensorSpec:
