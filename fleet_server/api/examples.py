@@ -58,7 +58,7 @@ _IF_MATCH = {
     "name": "If-Match",
     "in": "header",
     "required": False,
-    "description": "Tag of the device, release or rollout as it was read; 412 if it changed since.",
+    "description": "Tag of the thing as it was read; 412 if it changed since.",
     "schema": {"type": "string"},
 }
 _CHANGED = {"description": "Changed since it was read; ETag has its present state."}

@@ -45,6 +45,11 @@ def make_people_router(context: Context) -> APIRouter:
         """Return every account, by name."""
         return [_account(account) for account in accounts.all()]
 
+    @router.get("/accounts/{name}")
+    def get_account(name: str) -> AccountView:
+        """Return an account; its tag is what If-Match of a change takes."""
+        return _account(accounts.get(name))
+
     @router.patch("/accounts/{name}")
     def patch_account(name: str, body: AccountChange) -> AccountView:
         """Change the role or the password of an account, disable or enable it."""

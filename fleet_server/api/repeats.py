@@ -7,6 +7,7 @@ that it was done. What ended in an error of the server is forgotten, so that it 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -25,7 +26,10 @@ from fleet_server.services.records.accounts import KeptAnswer
 
 HEADER = "idempotency-key"
 _PREFIX = "/api/v1/"
-_SECRETS = ("/api/v1/tokens", "/api/v1/enrolment-tokens", "/api/v1/session")
+_SECRET = re.compile(
+    r"/api/v1/(tokens|enrolment-tokens|session|devices|devices/[^/]+/rotate|gateways|webhooks)"
+)
+"""Addresses whose answers hold what must not lie in the database."""
 _MOST = 200
 
 
@@ -110,7 +114,7 @@ class RepeatApp:
             await run_in_threadpool(answer)
 
     def _keep(self, asked: KeptAnswer, status: int, body: bytes, path: str) -> None:
-        if path.startswith(_SECRETS) and status < 400:
+        if _SECRET.fullmatch(path) and status < 400:
             status, body = 409, _done()
         with self._services.database.write() as tables:
             if status >= 500 or status in {401, 403, 412, 429}:

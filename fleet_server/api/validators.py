@@ -1,6 +1,6 @@
 """ETags of the management API: 304 for what has not changed, 412 for a change that came too late.
 
-A tag of a device, release or rollout is "<state>-<content>": If-None-Match looks at the whole of
+A tag of what people decide about is "<state>-<content>": If-None-Match looks at the whole of
 it, If-Match only at the state (`fleet_server.services.precondition`).
 """
 
@@ -13,13 +13,32 @@ import re
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fleet_server.services.precondition import COUNTS, Precondition, expecting, state_tag
+from fleet_server.services.precondition import (
+    ACCOUNT,
+    COUNTS,
+    DEVICE,
+    EXPERIMENT,
+    FREEZE,
+    PARAMETERS,
+    RELEASE,
+    ROLLOUT,
+    Precondition,
+    expecting,
+    state_tag,
+)
 
 _PREFIX = "/api/v1/"
 _DROPPED = {b"content-length", b"content-type"}
-_THING = re.compile(
-    r"/api/v1/(?:(devices|rollouts)/(?!plan$|schema$)([^/]+)|(releases)/([^/]+)/([^/]+))"
+_THINGS = (
+    (PARAMETERS, re.compile(r"/api/v1/devices/([^/]+)/parameters/([^/]+)")),
+    (DEVICE, re.compile(r"/api/v1/devices/([^/]+)")),
+    (ROLLOUT, re.compile(r"/api/v1/rollouts/(?!plan$|schema$)([^/]+)")),
+    (RELEASE, re.compile(r"/api/v1/releases/([^/]+)/([^/]+)")),
+    (EXPERIMENT, re.compile(r"/api/v1/experiments/([^/]+)")),
+    (ACCOUNT, re.compile(r"/api/v1/accounts/([^/]+)")),
+    (FREEZE, re.compile(r"/api/v1/freeze")),
 )
+"""Addresses of what has a state; the first that fits, also of what lies below it."""
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -35,8 +54,8 @@ class ValidatorApp:
             await self._inner(scope, receive, send)
         elif scope["method"] == "GET":
             known = Headers(scope=scope).get("if-none-match", "")
-            found = _THING.fullmatch(scope["path"])
-            kind = _named(found)[0] if found else ""
+            kind, _, whole = _named(scope["path"])
+            kind = kind if whole else ""
             await self._inner(scope, receive, _Tagging(send, known, kind))
         elif scope["method"] in _WRITES and (wanted := _precondition(scope)) is not None:
             with expecting(wanted):
@@ -81,7 +100,7 @@ class _Tagging:
 
 def hears_if_match(method: str, path: str) -> bool:
     """Say whether a request changes a thing that has a state."""
-    return method in _WRITES and _THING.match(path) is not None
+    return method in _WRITES and _named(path)[0] != ""
 
 
 def _tag(kind: str, body: bytes) -> str:
@@ -89,21 +108,25 @@ def _tag(kind: str, body: bytes) -> str:
     if kind not in COUNTS:
         return content
     view = json.loads(body)
+    if kind == PARAMETERS and isinstance(view, list):
+        view = view[-1] if view else {}
     return f"{state_tag(kind, view)}-{content}" if isinstance(view, dict) else content
 
 
 def _precondition(scope: Scope) -> Precondition | None:
     """Return what a write expects of the thing that it changes; None when it does not say."""
     given = Headers(scope=scope).getlist("if-match")
-    found = _THING.match(scope["path"])
-    if not given or found is None:
+    kind, names, _ = _named(scope["path"])
+    if not given or not kind:
         return None
-    kind, names = _named(found)
     tags = {tag.strip() for line in given for tag in line.split(",")}
     strong = {tag.strip('"') for tag in tags if not tag.startswith("W/")}
     return Precondition(kind=kind, names=names, tags=frozenset(strong))
 
 
-def _named(found: re.Match[str]) -> tuple[str, tuple[str, ...]]:
-    kind, name, release, model, version = found.groups()
-    return (kind, (name,)) if kind else (release, (model, version))
+def _named(path: str) -> tuple[str, tuple[str, ...], bool]:
+    """Return what a path is about, its names, and whether it is all of the path."""
+    for kind, pattern in _THINGS:
+        if (found := pattern.match(path)) is not None:
+            return kind, found.groups(), found.end() == len(path)
+    return "", (), False

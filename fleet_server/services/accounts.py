@@ -109,6 +109,18 @@ class AccountService:
                 raise ConflictError("nobody would be left who may administer", where=name)
         return after
 
+    def get(self, name: str) -> AccountRecord:
+        """Return an account.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._database.read() as tables:
+            found = tables.accounts.get(name)
+        if found is None:
+            raise NotFoundError("there is no such account", where=name[:80])
+        return found
+
     def all(self) -> Sequence[AccountRecord]:
         """Return every account."""
         with self._database.read() as tables:

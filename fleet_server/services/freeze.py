@@ -26,26 +26,26 @@ class FreezeService:
     def get(self) -> FreezeView:
         """Return whether offers are stopped, since when and by whom."""
         with self._database.read() as tables:
-            return _view(tables.flags.get(FLAG))
+            return freeze_view(tables.flags.get(FLAG))
 
     def put(self, wanted: FreezeView, *, by: str, now: datetime) -> FreezeView:
         """Stop every offer, or offer again; durable on return, in force within a second."""
         value = codec.encode({"frozen": wanted.frozen, "reason": wanted.reason}).decode()
         record = FlagRecord(name=FLAG, value=value, by=by, at=now)
         with self._database.write() as tables:
-            before = _view(tables.flags.get(FLAG)).frozen
+            before = freeze_view(tables.flags.get(FLAG)).frozen
             tables.flags.put(record)
             if before != wanted.frozen:
                 tables.events.tell(_event(wanted, by=by, now=now))
             tables.changes.record(None)
         fields = {"frozen": wanted.frozen, "by": by, "reason": wanted.reason}
         logger.warning("fleet freeze", extra={"fields": fields})
-        return _view(record)
+        return freeze_view(record)
 
 
 def is_frozen(tables: Tables) -> bool:
     """Say whether every offer is stopped."""
-    return _view(tables.flags.get(FLAG)).frozen
+    return freeze_view(tables.flags.get(FLAG)).frozen
 
 
 def _event(wanted: FreezeView, *, by: str, now: datetime) -> EventRecord:
@@ -60,7 +60,8 @@ def _event(wanted: FreezeView, *, by: str, now: datetime) -> EventRecord:
     )
 
 
-def _view(record: FlagRecord | None) -> FreezeView:
+def freeze_view(record: FlagRecord | None) -> FreezeView:
+    """Return what a flag says."""
     if record is None:
         return FreezeView(frozen=False)
     said = codec.decode(record.value, dict[str, object], where="flag")

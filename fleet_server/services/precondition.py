@@ -9,24 +9,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from fleet_server.services.errors import ChangedError
+from fleet_server.services.freeze import FLAG, freeze_view
 from fleet_server.services.ports.database import Database, Tables
 from fleet_server.services.views import release_view, rollout_view
 
 DEVICE, RELEASE, ROLLOUT = "devices", "releases", "rollouts"
+EXPERIMENT, ACCOUNT, PARAMETERS, FREEZE = "experiments", "accounts", "parameters", "freeze"
 COUNTS: Mapping[str, tuple[str, ...]] = {
     DEVICE: ("labels", "pins", "state"),
     RELEASE: ("published_at", "state"),
     ROLLOUT: ("ended_at", "phase", "stage", "waits_for"),
+    EXPERIMENT: ("phase", "winner"),
+    ACCOUNT: ("disabled", "role"),
+    PARAMETERS: ("version",),
+    FREEZE: ("frozen", "reason"),
 }
 """Fields of each view that a tag's first half is about."""
 
+View = Mapping[str, Any]
 _HEX = 16
 
 
@@ -35,8 +42,8 @@ class Precondition:
     """What a caller expects of the thing that it changes.
 
     Attributes:
-        kind: DEVICE, RELEASE or ROLLOUT.
-        names: The device's or rollout's id, or model and version.
+        kind: One of those in COUNTS.
+        names: What its address names: an id, model and version, device and model, or nothing.
         tags: Entity tags without quotes; "*" is any.
         is_checked: It held once already in this request.
     """
@@ -76,12 +83,12 @@ def expecting(precondition: Precondition) -> Iterator[None]:
         _expected.reset(token)
 
 
-def state_tag(kind: str, view: Mapping[str, Any]) -> str:
+def state_tag(kind: str, view: View) -> str:
     """Return the first half of a thing's tag: 16 hex digits over what people decide about it.
 
     Args:
-        kind: DEVICE, RELEASE or ROLLOUT.
-        view: The thing as the API shows it.
+        kind: One of those in COUNTS.
+        view: The thing as the API shows it; of parameters the last version.
     """
     counted = [view.get(name) for name in COUNTS[kind]]
     text = json.dumps(counted, sort_keys=True, default=dict)
@@ -117,13 +124,61 @@ class ConditionalDatabase:
 
 
 def _current(tables: Tables, kind: str, names: tuple[str, ...]) -> str | None:
-    view: Mapping[str, Any] | None = None
-    if kind == DEVICE and (device := tables.devices.get(names[0])) is not None:
-        view = {"labels": device.labels, "pins": device.pins, "state": device.state.value}
-    elif kind == RELEASE and (release := tables.releases.get(*names)) is not None:
-        shown = release_view(release)
-        view = {"published_at": shown.published_at, "state": shown.state}
-    elif kind == ROLLOUT and (record := tables.rollouts.get(names[0])) is not None:
-        rollout = rollout_view(record, {}, ())
-        view = {name: getattr(rollout, name) for name in COUNTS[ROLLOUT]}
+    view = _LOOK[kind](tables, *names)
     return None if view is None else state_tag(kind, view)
+
+
+def _device(tables: Tables, device_id: str) -> View | None:
+    device = tables.devices.get(device_id)
+    if device is None:
+        return None
+    return {"labels": device.labels, "pins": device.pins, "state": device.state.value}
+
+
+def _release(tables: Tables, model: str, version: str) -> View | None:
+    release = tables.releases.get(model, version)
+    return None if release is None else _counted(RELEASE, release_view(release))
+
+
+def _rollout(tables: Tables, rollout_id: str) -> View | None:
+    record = tables.rollouts.get(rollout_id)
+    return None if record is None else _counted(ROLLOUT, rollout_view(record, {}, ()))
+
+
+def _experiment(tables: Tables, experiment_id: str) -> View | None:
+    record = tables.experiments.get(experiment_id)
+    if record is None:
+        return None
+    return {"phase": record.experiment.phase.value, "winner": record.experiment.winner}
+
+
+def _account(tables: Tables, name: str) -> View | None:
+    account = tables.accounts.get(name)
+    return None if account is None else {"disabled": account.disabled, "role": account.role.value}
+
+
+def _parameters(tables: Tables, device_id: str, model: str) -> View | None:
+    """Return the last version; an empty view where nothing was set yet."""
+    if tables.devices.get(device_id) is None:
+        return None
+    versions = [r.version for r in tables.parameters.of_device(device_id) if r.model == model]
+    return {"version": max(versions)} if versions else {}
+
+
+def _freeze(tables: Tables) -> View:
+    return _counted(FREEZE, freeze_view(tables.flags.get(FLAG)))
+
+
+def _counted(kind: str, shown: object) -> View:
+    return {name: getattr(shown, name) for name in COUNTS[kind]}
+
+
+_LOOK: Mapping[str, Callable[..., View | None]] = {
+    DEVICE: _device,
+    RELEASE: _release,
+    ROLLOUT: _rollout,
+    EXPERIMENT: _experiment,
+    ACCOUNT: _account,
+    PARAMETERS: _parameters,
+    FREEZE: _freeze,
+}
