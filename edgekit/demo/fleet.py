@@ -87,11 +87,6 @@ class Fleet:
         self.devices[name] = device
         return device
 
-    def pids(self) -> list[int]:
-        """Return the numbers of the running processes."""
-        processes = [self.server, *(device.process for device in self.devices.values())]
-        return [pid for process in processes if (pid := process.pid) is not None]
-
     def stop(self) -> None:
         """Stop every process of the fleet."""
         for device in self.devices.values():

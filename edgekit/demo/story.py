@@ -16,7 +16,7 @@ from rich.console import Console
 from edgekit import codec
 from edgekit.demo.chapters import outage, preparation, refusals, rollouts
 from edgekit.demo.fleet import new_fleet
-from edgekit.demo.keeping import remember, stop_kept
+from edgekit.demo.leftovers import stop_leftovers
 from edgekit.demo.observing import ever_ran
 from edgekit.demo.outcome import DemoResult, Row, closing_table, ran_table
 from edgekit.demo.processes import Commands
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     console = Console(stderr=arguments.json, highlight=False)
     if arguments.stop:
-        console.print(f"{stop_kept(arguments.out)} processes stopped")
+        console.print(f"{stop_leftovers(arguments.out)} processes stopped")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     scene = _scene(fresh_folder(arguments.out), console)
@@ -100,7 +100,7 @@ def fresh_folder(folder: Path) -> Path:
         raise UsageError(
             "is not empty and no demo made it", where=str(folder), todo="name another with --out"
         )
-    stop_kept(folder)
+    stop_leftovers(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MARKER).touch()
@@ -141,7 +141,6 @@ def _show(scene: Scene, result: DemoResult, *, as_json: bool) -> None:
 
 def _keep(scene: Scene) -> None:
     fleet = scene.fleet
-    remember(scene.folder, fleet.pids())
     scene.console.print(
         f"\nThe fleet goes on running at {fleet.url}:\n"
         f"  export EDGEKIT_SERVER={fleet.url} EDGEKIT_TOKEN_FILE={fleet.data / 'admin.token'}\n"

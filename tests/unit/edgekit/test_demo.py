@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from edgekit.client.wire.rollouts import DeploymentView
 from edgekit.demo.chapters.outage import Books
-from edgekit.demo.keeping import remember, stop_kept
+from edgekit.demo.leftovers import stop_leftovers
 from edgekit.demo.observing import seconds_to_recover
 from edgekit.demo.processes import CommandError, Commands, wait_for
 from edgekit.demo.story import fresh_folder
@@ -77,10 +81,42 @@ def test_books_that_differ_do_not_balance(changed: dict[str, int]):
     assert not books(**changed).balanced
 
 
-def test_only_processes_of_the_folder_are_stopped(tmp_path: Path):
-    remember(tmp_path, [1])
-    assert stop_kept(tmp_path) == 0
-    assert stop_kept(tmp_path) == 0
+@pytest.fixture
+def orphan(tmp_path: Path) -> Iterator[Callable[[str, str], subprocess.Popen[bytes]]]:
+    """Start a process that looks like a program of ours with an argument."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(program: str, argument: str) -> subprocess.Popen[bytes]:
+        file = tmp_path / program
+        file.write_text("print(flush=True)\nimport time\ntime.sleep(300)\n")
+        words = [sys.executable, str(file), "run", argument]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_orphans_of_a_killed_demo_are_stopped(tmp_path: Path, orphan):
+    folder = tmp_path / "demo"
+    mine = orphan("edgekit-agent", f"{folder}/fleet/device-1")
+    assert stop_leftovers(folder) == 1
+    assert mine.wait(10) == -signal.SIGTERM
+    assert stop_leftovers(folder) == 0
+
+
+def test_other_programs_and_other_folders_are_left_alone(tmp_path: Path, orphan):
+    folder = tmp_path / "demo"
+    editor = orphan("editor", f"{folder}/commands.log")
+    neighbour = orphan("edgekit", f"{folder}-2/fleet/server")
+    assert stop_leftovers(folder) == 0
+    assert editor.poll() is None
+    assert neighbour.poll() is None
 
 
 def test_a_command_that_fails_is_an_error_with_its_last_line(tmp_path: Path):
