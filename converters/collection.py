@@ -105,7 +105,7 @@ def collect(
         DataError: It cannot be read, or ranges cannot be taken from it.
         StorageError: No room or no permission.
     """
-    stream = open_stream(data, most=most)
+    stream = open_stream(data, preprocessing, most=most)
     size = preprocessing and (preprocessing.height, preprocessing.width, preprocessing.channels)
     how = preprocessing and (size, preprocessing.resize, preprocessing.audio)
     key = key_of(format=_FORMAT, data=stream.digest, how=how, most=most)

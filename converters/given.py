@@ -29,6 +29,7 @@ from converters.proof import Checked, Reference, bind_inputs, feedback_of, prove
 from converters.quantize.recipes import FP32, INT8, Limits, Recipe
 from converters.reading import read_samples
 from converters.report import REPORT, ConversionReport, SourceReport, variant_report
+from converters.samples import check_values
 from converters.source import load_source, weights_beside
 from converters.steps import Step, Watch
 from converters.targets.onnx import onnx_runtimes
@@ -210,7 +211,8 @@ def _reference(
     states = dict(plan.state)
     inputs = model.session.inputs
     outputs = tuple(output.name for output in model.session.outputs)
-    samples = bind_inputs(read_samples(plan.evaluation), inputs, states)
+    samples = bind_inputs(read_samples(plan.evaluation, plan.preprocessing), inputs, states)
+    check_values(samples, plan.preprocessing)
     run: Run = model.session.run
     digest = file_digest(model.path)
     if source:

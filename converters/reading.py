@@ -1,4 +1,4 @@
-"""Reads samples: .npz files, folders of images, videos. Says what is wrong with a file.
+"""Reads samples: .npz files, folders of images or recordings, videos. Says what is wrong.
 
 Rows of an uncompressed .npz (what `numpy.savez` writes), images and frames are read when asked for,
 so that memory does not grow with the number of samples.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,30 +18,36 @@ import numpy as np
 
 from converters.extras import need
 from converters.samples import Samples
+from edgekit.audio import decode_wave
 from edgekit.bundle import file_digest
 from edgekit.errors import DataError
+from edgekit.manifest import AudioFeatures, Preprocessing
+from edgekit.preprocessing import sized
 from edgekit.runtime.base import Tensor
 
 IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp"}
+RECORDINGS = {".wav"}
 VIDEOS = {".avi", ".mkv", ".mov", ".mp4"}
 MAX_FRAMES = 300
 _SKIPPED = 50
 _RESERVED = {"images", "labels", "fingerprints"}
 
 
-def read_samples(path: Path) -> Samples:
+def read_samples(path: Path, preprocessing: Preprocessing | None = None) -> Samples:
     """Read samples from a file or a folder.
 
     An .npz file has an array `images` and perhaps one `labels`, `targets`, or one for each further
     input of the model. A folder holds images, or one folder of images a class (classes in the order
-    of their names). Of a video up to 300 frames are taken, evenly. Images and frames are RGB.
+    of their names); where the preprocessing is of audio, WAV files of 16-bit PCM, mono, which come
+    in the length that it says. Of a video up to 300 frames are taken, evenly. Images and frames are
+    RGB.
 
     Raises:
         DataError: No such file, of no known kind, empty, values that are not finite, or labels
             that do not match.
     """
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, preprocessing)
     if path.suffix.lower() in VIDEOS:
         return _video(path)
     return _npz(path)
@@ -172,16 +178,17 @@ def _labels(given: Tensor | _Rows | None, count: int, where: str) -> Tensor | No
 
 
 @dataclass(frozen=True, slots=True)
-class _ImageFiles:
-    """Images of a folder, decoded one at a time, RGB [H, W, 3] uint8."""
+class _Files:
+    """Files of a folder, decoded one at a time."""
 
     paths: tuple[Path, ...]
+    decode: Callable[[bytes, str], Tensor]
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> Tensor:
-        return decode_image(self.paths[index].read_bytes(), str(self.paths[index]))
+        return self.decode(self.paths[index].read_bytes(), str(self.paths[index]))
 
 
 def decode_image(content: bytes, where: str) -> Tensor:
@@ -197,26 +204,45 @@ def decode_image(content: bytes, where: str) -> Tensor:
     return np.ascontiguousarray(pixels[..., ::-1])
 
 
-def _folder(path: Path) -> Samples:
+def _recording(preprocessing: Preprocessing, audio: AudioFeatures) -> Callable[..., Tensor]:
+    """Return what decodes a WAV file to a waveform [samples], int16, of the declared length."""
+
+    def decode(content: bytes, where: str) -> Tensor:
+        try:
+            return sized(decode_wave(content, audio), preprocessing)
+        except DataError as error:
+            raise DataError(error.what, where=where, todo=error.todo) from error
+
+    return decode
+
+
+def _folder(path: Path, preprocessing: Preprocessing | None) -> Samples:
+    suffixes, decode, what = IMAGES, decode_image, "images"
+    if preprocessing is not None and preprocessing.audio is not None:
+        suffixes, what = RECORDINGS, "WAV files"
+        decode = _recording(preprocessing, preprocessing.audio)
     classes = sorted(child for child in path.iterdir() if child.is_dir())
-    by_class = [list(_images_in(folder)) for folder in classes]
+    by_class = [list(_files_in(folder, suffixes)) for folder in classes]
     if any(by_class):
         files = [file for found in by_class for file in found]
         labels = np.repeat(np.arange(len(classes)), [len(found) for found in by_class])
     else:
-        files, labels = list(_images_in(path)), None
+        files, labels = list(_files_in(path, suffixes)), None
     if not files:
-        raise DataError("holds no samples", where=str(path), todo="give a folder of images")
+        raise DataError("holds no samples", where=str(path), todo=f"give a folder of {what}")
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.relative_to(path)}|{file_digest(file)}\n".encode())
     return Samples(
-        where=str(path), images=_ImageFiles(tuple(files)), labels=labels, sha256=digest.hexdigest()
+        where=str(path),
+        images=_Files(tuple(files), decode),
+        labels=labels,
+        sha256=digest.hexdigest(),
     )
 
 
-def _images_in(folder: Path) -> Iterator[Path]:
-    return (f for f in sorted(folder.iterdir()) if f.suffix.lower() in IMAGES and f.is_file())
+def _files_in(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    return (f for f in sorted(folder.iterdir()) if f.suffix.lower() in suffixes and f.is_file())
 
 
 class _Frames:

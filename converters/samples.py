@@ -17,6 +17,9 @@ from edgekit.manifest import Preprocessing
 from edgekit.preprocessing import prepare
 from edgekit.runtime.base import Tensor
 
+_LOOKED_AT = 8
+_TOO_SMALL, _TOO_LARGE = 32, 200
+
 
 class Images(Protocol):
     """Raw samples by index, perhaps read from disk when asked for."""
@@ -107,6 +110,33 @@ def fingerprints(samples: Samples) -> list[bytes]:
 def fingerprint(image: Tensor) -> bytes:
     """Return a short digest of a sample."""
     return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=16).digest()
+
+
+def check_values(samples: Samples, preprocessing: Preprocessing | None) -> None:
+    """Refuse samples whose values are not of the size that the preprocessing is written for.
+
+    Eight samples are looked at. Too small: all their values within a thirty-second of what makes
+    one unit of the model's input (0 to 1 where 0 to 255 is divided by 255). Too large: two hundred
+    units, where a mean or a deviation is declared (0 to 255 where those of 0 to 1 are).
+
+    Raises:
+        DataError: They are not; the message names what comes out.
+    """
+    if preprocessing is None or preprocessing.audio is not None:
+        return
+    looked_at = np.linspace(0, len(samples) - 1, min(len(samples), _LOOKED_AT)).astype(int)
+    images = [samples.images[int(index)] for index in looked_at]
+    low, high = min(float(i.min()) for i in images), max(float(i.max()) for i in images)
+    scale, mean, std = abs(preprocessing.scale), preprocessing.mean, preprocessing.std
+    declared = any(mean) or set(std) != {1.0}
+    units = (high - low) * scale / max(std), (high - low) * scale / min(std)
+    if units[0] * _TOO_SMALL < 1 or (declared and units[1] > _TOO_LARGE):
+        raise DataError(
+            f"holds values from {low:g} to {high:g}, and the preprocessing makes a range of "
+            f"{units[0]:.3g} of that",
+            where=samples.where,
+            todo=f"its scale is {scale:.4g}: 1/255 suits 0 to 255, 1 suits 0 to 1",
+        )
 
 
 def check_held_out(evaluation: Samples, calibration: Samples) -> None:

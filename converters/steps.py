@@ -34,7 +34,7 @@ from converters.plan import ConversionPlan, input_of
 from converters.proof import Checked, Reference, bind_inputs, feedback_of, prove, quality_of, refer
 from converters.quantize import Arithmetic, Calibration, Kind, Rung
 from converters.reading import read_samples
-from converters.samples import check_held_out
+from converters.samples import check_held_out, check_values
 from converters.source import load_source
 from converters.targets.registry import Variant
 from edgekit.bundle import Bundle, features_needed, file_digest
@@ -88,12 +88,14 @@ def capture_source(
     plan: ConversionPlan, variants: tuple[Variant, ...], cache: Cache, watch: Watch
 ) -> Prepared:
     """Load the samples and the source, trace it and let it answer: the step `capture`."""
-    evaluation = read_samples(plan.evaluation)
+    evaluation = read_samples(plan.evaluation, plan.preprocessing)
     find_metric(plan.metric, evaluation, postprocessing=plan.postprocessing, labels=plan.labels)
+    check_values(evaluation, plan.preprocessing)
     collected = _collected(plan, variants, cache, watch)
     calibration = None
     if collected is not None and plan.calibration is not None:
         calibration = samples_of(collected, plan.calibration)
+        check_values(calibration, plan.preprocessing)
         check_held_out(evaluation, calibration)
     watch(plan.model, Step.CAPTURE, 0.0)
     source = load_source(plan.source, plan.weights)

@@ -19,6 +19,7 @@ from converters.reading import decode_image, read_samples
 from converters.samples import Samples
 from edgekit.bundle import file_digest
 from edgekit.errors import DataError, MissingExtraError
+from edgekit.manifest import Preprocessing
 from edgekit.runtime.base import Tensor
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -58,7 +59,9 @@ class Stream:
     samples: Callable[[], Iterator[Sample]]
 
 
-def open_stream(data: str | Path, *, most: int = 0) -> Stream:
+def open_stream(
+    data: str | Path, preprocessing: Preprocessing | None = None, *, most: int = 0
+) -> Stream:
     """Return the samples of a file, a folder or a function.
 
     Args:
@@ -66,6 +69,7 @@ def open_stream(data: str | Path, *, most: int = 0) -> Stream:
             numbers) and perhaps "label"; or "module:function", whose result is gone through:
             arrays, pairs of array and class, or mappings with "image", perhaps "label" and further
             inputs.
+        preprocessing: Says whether a folder holds recordings, see `read_samples`.
         most: Most samples, evenly chosen where their number is known, else the first; 0 takes all.
 
     Raises:
@@ -77,7 +81,7 @@ def open_stream(data: str | Path, *, most: int = 0) -> Stream:
         return _parquet(path, most)
     if _FUNCTION.fullmatch(text) and not path.exists():
         return Stream(where=text, digest="", total=None, samples=lambda: _called(text, most))
-    return _indexed(read_samples(path), most)
+    return _indexed(read_samples(path, preprocessing), most)
 
 
 def _indexed(samples: Samples, most: int) -> Stream:

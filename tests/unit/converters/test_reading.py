@@ -1,3 +1,4 @@
+import wave
 from pathlib import Path
 
 import cv2
@@ -6,6 +7,7 @@ import pytest
 
 from converters.reading import MAX_FRAMES, read_samples
 from edgekit.errors import DataError
+from edgekit.manifest import AudioFeatures, Preprocessing
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
@@ -97,3 +99,49 @@ def test_a_file_that_is_no_video_is_refused(tmp_path: Path):
     (tmp_path / "v.mp4").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"v\.mp4: is no video"):
         read_samples(tmp_path / "v.mp4")
+
+
+SPEECH = Preprocessing(
+    height=4,
+    width=8,
+    audio=AudioFeatures(
+        sample_rate_hz=8000,
+        frame_length=64,
+        hop_length=32,
+        fft_size=64,
+        mel_bands=8,
+        fmax_hz=4000.0,
+        pad=True,
+    ),
+)
+
+
+def write_wave(path: Path, samples: int, rate_hz: int = 8000) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(np.arange(1, samples + 1, dtype="<i2").tobytes())
+
+
+def test_a_folder_of_recordings_gives_waveforms_of_the_declared_length(tmp_path: Path):
+    for name, length in (("no/a.wav", 100), ("no/b.wav", 300), ("yes/c.wav", 160)):
+        write_wave(tmp_path / name, length)
+    samples = read_samples(tmp_path, SPEECH)
+    np.testing.assert_array_equal(samples.labelled(), [0, 0, 1])
+    assert [len(samples.images[index]) for index in range(3)] == [160, 160, 160]
+    np.testing.assert_array_equal(samples.images[0], [*range(1, 101), *[0] * 60])
+    assert samples.tensors(1, SPEECH)[0].shape == (1, 1, 4, 8)
+
+
+def test_a_recording_at_another_rate_is_named(tmp_path: Path):
+    write_wave(tmp_path / "a.wav", 100, rate_hz=16000)
+    with pytest.raises(DataError, match=r"a\.wav: is sampled at 16000 Hz, the model takes 8000"):
+        read_samples(tmp_path, SPEECH).images[0]
+
+
+def test_recordings_for_a_model_of_images_are_no_samples(tmp_path: Path):
+    write_wave(tmp_path / "a.wav", 100)
+    with pytest.raises(DataError, match="holds no samples; give a folder of images"):
+        read_samples(tmp_path)

@@ -1,10 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from converters.reading import read_samples
-from converters.samples import Samples, check_held_out
+from converters.samples import Samples, check_held_out, check_values
 from edgekit.errors import DataError
 from edgekit.manifest import Preprocessing
 
@@ -90,3 +91,42 @@ def test_one_repeated_sample_in_twenty_is_let_through():
 def test_a_sample_that_does_not_suit_the_preprocessing_is_named():
     with pytest.raises(DataError, match=r"held-out\.npz sample 3: .*8x8.*9x9"):
         samples(IMAGES).tensors(3, Preprocessing(height=9, width=9))
+
+
+BYTES = RNG.integers(0, 256, (40, 8, 8), dtype=np.uint8)
+BYTES[:, 0, :2] = (0, 255)
+SHARES = (BYTES / 255).astype(np.float32)
+NORMAL = {"mean": (0.485,), "std": (0.229,)}
+
+
+@pytest.mark.parametrize(
+    ("images", "declared", "told"),
+    [
+        (SHARES, {"scale": 1 / 255}, "values from 0 to 1, .* makes a range of 0.00392 of that"),
+        (SHARES, {"scale": 1 / 127.5, "mean": (1.0,)}, "a range of 0.00784"),
+        (SHARES, {"scale": 1 / 255, **NORMAL}, "its scale is 0.003922: 1/255 suits 0 to 255"),
+        (BYTES, {"scale": 1.0, **NORMAL}, "values from 0 to 255, .* a range of 1.11e.03"),
+    ],
+    ids=["shares-as-bytes", "shares-around-0", "shares-normalized", "bytes-as-shares"],
+)
+def test_values_of_another_size_than_declared_are_refused(
+    images: np.ndarray, declared: dict[str, Any], told: str
+):
+    with pytest.raises(DataError, match=rf"held-out\.npz: .*{told}"):
+        check_values(samples(images), Preprocessing(height=8, width=8, **declared))
+
+
+@pytest.mark.parametrize(
+    ("images", "declared"),
+    [
+        (BYTES, {"scale": 1 / 255, **NORMAL}),
+        (BYTES, {}),
+        (BYTES, {"mean": (123.7,), "std": (58.4,)}),
+        (SHARES, NORMAL),
+        (IMAGES, {"scale": 1 / 16}),
+        (IMAGES, {"scale": 1 / 255}),
+    ],
+    ids=["bytes", "as-they-come", "caffe", "shares", "digits", "dark"],
+)
+def test_values_that_suit_what_is_declared_pass(images: np.ndarray, declared: dict[str, Any]):
+    check_values(samples(images), Preprocessing(height=8, width=8, **declared))
