@@ -298,6 +298,11 @@ class Manifest:
     features: tuple[str, ...] = ()
     format_version: str = FORMAT_VERSION
 
+    @property
+    def classifies(self) -> bool:
+        """Whether the first output holds scores of classes, where its shape allows it."""
+        return self.postprocessing is None or self.postprocessing.task is Task.CLASSIFICATION
+
     def to_bytes(self) -> bytes:
         """Return canonical JSON: equal manifests give equal bytes."""
         return codec.encode(self)

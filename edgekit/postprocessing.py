@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,13 +14,12 @@ _SUM_ATOL = 1e-3
 _FEW = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Classification:
-    """The class with the highest score.
+class Classification(NamedTuple):
+    """The class with the highest score; a tuple, because one is made for every inference.
 
     Attributes:
         label: Its name; its index as text when there are no labels.
-        confidence: Its probability, in [0, 1].
+        confidence: Its probability, in [0, 1]; NaN where any score is one.
     """
 
     label: str

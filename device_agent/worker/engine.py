@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from device_agent.parameters import Settings, postprocessing_with
 from device_agent.worker.answers import interpret
@@ -22,7 +22,7 @@ from edgekit.drift import Features, features_of, read_reference
 from edgekit.errors import BundleError, EdgeKitError, RuntimeFailedError
 from edgekit.golden import GoldenSamples, check_golden, read_golden
 from edgekit.manifest import Manifest
-from edgekit.postprocessing import Classification
+from edgekit.postprocessing import Classification, classify
 from edgekit.preprocessing import prepare
 from edgekit.runtime import Session, Tensor, open_session
 
@@ -31,9 +31,8 @@ class NanAnswerError(RuntimeFailedError):
     """An answer held a NaN and is not handed out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model said.
+class Answer(NamedTuple):
+    """What the model said; a tuple, because one is made for every inference.
 
     Attributes:
         outputs: One tensor per output of the model.
@@ -162,11 +161,11 @@ class Engine:
         except EdgeKitError:
             self._recorder.failed("infer")
             raise
-        if holds_nan(outputs):
-            self._recorder.answered(time.monotonic() - started, nan=True)
-            raise NanAnswerError("the answer holds a NaN", where=self.manifest.model)
         try:
-            top, whole = interpret(outputs, self.manifest)
+            top, whole = read_answer(outputs, self.manifest)
+        except NanAnswerError:
+            self._recorder.answered(time.monotonic() - started, nan=True)
+            raise
         except EdgeKitError as error:
             self._recorder.failed("post")
             raise RuntimeFailedError(error.what, where=error.where, todo=error.todo) from error
@@ -186,6 +185,27 @@ class Engine:
             yield
         finally:
             self.busy_since_s = None
+
+
+def read_answer(outputs: Sequence[Tensor], manifest: Manifest) -> tuple[Classification | None, Any]:
+    """Return the class and the whole answer, as `interpret`.
+
+    Every score goes into the confidence of the best class, so that one that is a NaN makes it one:
+    the scores of a classifier are not searched a second time.
+
+    Raises:
+        NanAnswerError: An output holds a NaN, or the best class has no probability.
+        DataError: The outputs do not suit the task of the manifest.
+    """
+    if len(outputs) == 1 and manifest.classifies:
+        top = classify(outputs[0], manifest.labels)
+        nan = holds_nan(outputs) if top is None else top.confidence != top.confidence
+        whole = None
+    elif not (nan := holds_nan(outputs)):
+        top, whole = interpret(outputs, manifest)
+    if nan:
+        raise NanAnswerError("the answer holds a NaN", where=manifest.model)
+    return top, whole
 
 
 def holds_nan(outputs: Sequence[Tensor]) -> bool:

@@ -100,7 +100,7 @@ class Recorder:
             confidence: Its probability; below 0 for none.
             nan: Whether the answer held a NaN.
         """
-        latency_ms = max(latency_s * 1e3, MIN_LATENCY_MS)
+        latency_ms = latency_s * 1e3 or MIN_LATENCY_MS
         with self._lock:
             self._inferences += 1
             self._late += latency_ms > self._deadline_ms

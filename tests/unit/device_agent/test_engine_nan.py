@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from device_agent.worker.engine import holds_nan
+from device_agent.worker.engine import NanAnswerError, holds_nan, read_answer
 from edgekit.runtime.base import Tensor
+from tests.manifests import PLAIN
 
 NAN, INF = np.nan, np.inf
 
@@ -32,3 +33,24 @@ def test_a_nan_is_found_at_every_place_of_a_long_output() -> None:
         output = np.random.default_rng(place).normal(size=(1, 1000)).astype(np.float32)
         output[0, place] = NAN
         assert holds_nan([output])
+
+
+@pytest.mark.parametrize("classes", [2, 10, 32, 33, 1000])
+def test_a_nan_is_found_at_every_place_of_the_scores_of_a_classifier(classes: int) -> None:
+    for logits in (False, True):
+        scores = np.random.default_rng(classes).random((1, classes)).astype(np.float32)
+        scores = scores * 20 - 10 if logits else scores / scores.sum()
+        assert read_answer([scores], PLAIN)[0] is not None
+        for place in {0, 1, classes // 2, classes - 1}:
+            broken = scores.copy()
+            broken[0, place] = NAN
+            with pytest.raises(NanAnswerError):
+                read_answer([broken], PLAIN)
+
+
+def test_a_nan_is_found_where_there_are_no_classes_and_in_further_outputs() -> None:
+    good, bad = np.zeros((1, 1), np.float32), np.full((1, 1), NAN, np.float32)
+    assert read_answer([good], PLAIN) == (None, None)
+    for outputs in ([bad], [np.zeros((1, 2), np.float32), bad]):
+        with pytest.raises(NanAnswerError):
+            read_answer(outputs, PLAIN)
