@@ -63,7 +63,7 @@ class Load:
     refused: int
 
 
-def load(target: Target, seconds: float, *, least: int = 0) -> Load:
+def load(target: Target, seconds: float, *, least: int = 1) -> Load:
     """Ask from a process of its own, for a while and until there were `least` answers."""
     command = [sys.executable, "-m", "benchmarks.load", str(seconds), str(least)]
     done = subprocess.run(
@@ -105,8 +105,8 @@ class _Link:
         return True
 
 
-def client(target: Target, seconds: float, *, least: int = 0) -> Load:
-    """Keep every connection busy for a while."""
+def client(target: Target, seconds: float, *, least: int = 1) -> Load:
+    """Keep every connection busy for a while, and until there were `least` answers, at least 1."""
     selector = selectors.EpollSelector()
     requests = [request.encode() for request in target.requests]
     number = target.first
@@ -120,7 +120,7 @@ def client(target: Target, seconds: float, *, least: int = 0) -> Load:
         link.send(number)
         number += 1
     start = time.perf_counter()
-    while time.perf_counter() < start + seconds or len(times) < least:
+    while time.perf_counter() < start + seconds or len(times) < max(least, 1):
         for key, _ in selector.select(timeout=5.0):
             link = key.data
             if link.read():

@@ -17,6 +17,32 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 DATA_VARIABLE = "EDGEKIT_TEST_DATA"
 CI_VARIABLE = "EDGEKIT_CI"
 MARK = "needs"
+FIRST = (
+    "test_convert_again",
+    "test_agent_kill",
+    "test_server_survives",
+    "test_convert_budget",
+    "test_convert_preflight",
+    "test_server_backup",
+    "test_server_webhooks",
+    "test_convert_openvino",
+    "test_remote_benchmarks",
+    "test_server_rollout",
+    "test_agent_update",
+    "test_install_tflite",
+    "test_cli_readme",
+    "test_install_agent",
+    "test_agent_shadow",
+    "test_convert_digits",
+)
+"""Files that take longest. Files run side by side, and one of minutes that begins last leaves the
+other processes idle until it ends."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -16,6 +16,8 @@ CONFIDENCE = 0.95
 PERCENTILE_CONFIDENCE = 0.99
 STEADY_VARIATION = 0.025
 _RESAMPLES = 2000
+_AT_ONCE = 1 << 18
+"""Values that are resampled at a time: 2 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,11 +231,7 @@ def ratio(ours: Sequence[float], baseline: Sequence[float], *, rng: np.random.Ge
     if not ours or not baseline:
         raise InconclusiveError("nothing was measured")
     above, below = np.asarray(ours, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
-    # One at a time: all resamples of a long run at once would fill the memory.
-    ratios = [
-        float(np.median(rng.choice(above, len(above))) / np.median(rng.choice(below, len(below))))
-        for _ in range(_RESAMPLES)
-    ]
+    ratios = _medians(above, rng) / _medians(below, rng)
     return Ratio(value=float(np.median(above) / np.median(below)), interval=_middle(ratios))
 
 
@@ -257,11 +255,20 @@ def paired_ratio(
     if not ours or len(ours) != len(baseline):
         raise InconclusiveError("the two were not measured in the same rounds")
     rounds = np.asarray(ours, dtype=np.float64) / np.asarray(baseline, dtype=np.float64)
-    medians = [float(np.median(rng.choice(rounds, len(rounds)))) for _ in range(_RESAMPLES)]
-    return Ratio(value=float(np.median(rounds)), interval=_middle(medians))
+    return Ratio(value=float(np.median(rounds)), interval=_middle(_medians(rounds, rng)))
 
 
-def _middle(values: Sequence[float]) -> Interval:
+def _medians(values: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return the medians of resamples; some at a time, for all of a long run fill the memory."""
+    rows = max(1, _AT_ONCE // len(values))
+    parts = [
+        np.median(rng.choice(values, (min(rows, _RESAMPLES - done), len(values))), axis=1)
+        for done in range(0, _RESAMPLES, rows)
+    ]
+    return np.concatenate(parts)
+
+
+def _middle(values: npt.NDArray[np.float64]) -> Interval:
     tail = (1.0 - CONFIDENCE) / 2.0
     low, high = np.quantile(values, (tail, 1.0 - tail))
     return Interval(low=float(low), high=float(high))

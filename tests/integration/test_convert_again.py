@@ -1,6 +1,7 @@
 """A conversion that was interrupted goes on where it was, and only one writes into a folder."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,8 +29,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 RNG = np.random.default_rng(1)
 
 
-@pytest.fixture
-def plan(tmp_path: Path) -> ConversionPlan:
+def planned(tmp_path: Path) -> ConversionPlan:
     images = RNG.integers(0, 17, (120, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "held-out.npz", images=images[:40], labels=np.arange(40) % 10)
     np.savez(tmp_path / "calibration.npz", images=images[40:])
@@ -46,6 +46,18 @@ def plan(tmp_path: Path) -> ConversionPlan:
         cache=tmp_path / "cache",
         allow_slower=True,
     )
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> ConversionPlan:
+    return planned(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> ConversionPlan:
+    plan = planned(tmp_path_factory.mktemp("finished"))
+    convert(plan)
+    return plan
 
 
 class Seen:
@@ -80,8 +92,12 @@ def test_an_interrupted_conversion_goes_on_where_it_was(plan: ConversionPlan):
 
 
 @pytest.mark.parametrize("change", ["weights", "evaluation", "calibration", "preprocessing"])
-def test_what_depends_on_a_change_is_made_anew(plan: ConversionPlan, change: str, tmp_path: Path):
-    convert(plan)
+def test_what_depends_on_a_change_is_made_anew(
+    finished: ConversionPlan, change: str, tmp_path: Path
+):
+    assert finished.cache is not None
+    plan = replace(finished, cache=tmp_path / "cache")
+    shutil.copytree(finished.cache, tmp_path / "cache")
     match change:
         case "weights":
             state = {k: v * 1.01 for k, v in tiny().state_dict().items()}

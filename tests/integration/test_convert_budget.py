@@ -154,7 +154,8 @@ def test_on_a_skewed_network_equalisation_gains_what_min_max_loses(
         (one,) = (r for r in INT8.rungs if r.name == name)
         free = Limits(relative_diff=9.0, sqnr_db=-99.0, agreement=0.0, golden_diff=4 / 255)
         monkeypatch.setattr(TARGET, "recipes", (replace(INT8, rungs=(one,), limits=free),))
-        made = replace(skewed_plan, out=tmp_path / name.replace(" ", "-"))
+        cache = skewed_plan.out.parent / "cache"
+        made = replace(skewed_plan, out=tmp_path / name.replace(" ", "-"), cache=cache)
         return convert(made).variants[0].sqnr_db
 
     assert sqnr_db(rung) > sqnr_db("min-max") + worse_by_db
@@ -183,6 +184,7 @@ def test_an_objective_orders_what_devices_prefer(
         tmp_path / "out",
         variants=("onnx-fp32", "onnx-int8"),
         objective=objective,
+        cache=mnist / "cache",
     )
     report = convert(made)
     by = {

@@ -26,7 +26,7 @@ from tests.integration.server_fleet import (
 
 pytestmark = pytest.mark.integration
 
-ROUNDS = [pytest.param(4, id="short"), pytest.param(200, id="long", marks=pytest.mark.soak)]
+ROUNDS = [pytest.param(3, id="short"), pytest.param(200, id="long", marks=pytest.mark.soak)]
 
 
 @pytest.mark.slow
