@@ -17,8 +17,9 @@ from rich.table import Table
 
 from benchmarks.catalogue import Benchmark, discover
 from benchmarks.env import RESULTS, environment, other_load
-from benchmarks.tables import number, over_baseline
+from benchmarks.tables import over_baseline
 from edgekit.bench import Result, write_results
+from edgekit.bench.svg import number
 from edgekit.errors import EdgeKitError
 
 FAILED = 1

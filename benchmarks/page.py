@@ -14,10 +14,11 @@ from pathlib import Path
 from benchmarks.catalogue import benchmark
 from benchmarks.env import CHECKOUT, RESULTS
 from benchmarks.pictures import PICTURES
-from benchmarks.tables import every_row, number, short_tables
+from benchmarks.tables import every_row, short_tables
 from benchmarks.targets import TARGETS, Standing, standing
 from edgekit import codec
 from edgekit.bench.result import ResultFile
+from edgekit.bench.svg import number
 
 HEADER = """# Benchmarks
 

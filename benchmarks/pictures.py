@@ -23,7 +23,7 @@ def exposure(file: ResultFile) -> str:
     """Return how many devices ever ran each bad release, by rule."""
     bars = [
         Bar(
-            name=f"{_few(row.condition)}: {row.candidate}",
+            name=f"{_few(row.condition)}: {_rule(row.candidate)}",
             value=row.summary.median,
             hint=f"{row.condition}, {row.candidate}",
         )
@@ -37,7 +37,7 @@ def exponents(file: ResultFile) -> str:
     """Return the exponent of each cost with its interval; 1 is linear."""
     spans = [
         Span(
-            name=row.condition.partition(",")[0],
+            name=_few(row.condition.partition(",")[0]),
             low=row.summary.interval.low,
             value=row.summary.median,
             high=row.summary.interval.high,
@@ -54,8 +54,12 @@ def alone(svg: str) -> str:
 
 
 def _few(text: str) -> str:
-    """Return the first words of a condition."""
-    return " ".join(text.split()[:3])
+    """Return a condition without its details, for the margin of a chart."""
+    return text.partition(" on ")[0].partition(" after ")[0]
+
+
+def _rule(name: str) -> str:
+    return name.replace("'s rule,", "").removesuffix(" errors")
 
 
 PICTURES: Mapping[str, Callable[[ResultFile], str]] = {

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from edgekit.bench import Result
+from edgekit.bench.svg import number
 
 SIDE_BY_SIDE = 5
 """More columns than this nobody reads."""
@@ -14,11 +15,6 @@ LINES = 12
 """Numbers beside the median are shown while a table stays this short."""
 
 Table = list[str]
-
-
-def number(value: float) -> str:
-    """Return a number to four digits, large ones whole."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def over_baseline(result: Result) -> str:

@@ -59,6 +59,11 @@ class Mark:
     at: float
 
 
+def number(value: float) -> str:
+    """Return a number as people read it: to four digits, large ones whole."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Return round values within [low, high], about so many."""
     if not high > low:
@@ -124,7 +129,7 @@ def bar_chart(title: str, bars: Sequence[Bar], *, unit: str) -> str:
         f'width="{max(1.0, across(bar.value) - across(0)):.1f}">'
         f"<title>{escape(bar.hint or bar.name)}</title></rect>"
         f'<text class="value" x="{across(bar.value) + 6}" y="{TOP + _ROW * i + 15}">'
-        f"{bar.value:.4g} {escape(unit)}</text>"
+        f"{number(bar.value)} {escape(unit)}</text>"
         for i, bar in enumerate(bars)
     )
     return _framed(title, rows, height)

@@ -8,10 +8,11 @@ import pytest
 
 from benchmarks.growth import exponent, fitted
 from benchmarks.page import FOLDER, LONG, page, pictures, read_results
-from benchmarks.tables import number, short_tables
+from benchmarks.tables import short_tables
 from benchmarks.targets import TARGETS, Bound, Target, standing
 from edgekit.bench import Result, paired_ratio, record, summarize, write_results
 from edgekit.bench.result import ResultFile
+from edgekit.bench.svg import number
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
