@@ -37,7 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"no such benchmark: {', '.join(unknown)}; see --list")
     wanted = [one for one in found if one.name in chosen.names or not chosen.names]
-    return _list(wanted) if chosen.list else _run_all(wanted, short=not chosen.full)
+    if chosen.list:
+        return _list(wanted)
+    for one in [one for one in wanted if one.alone and not chosen.names]:
+        _say(f"{one.name}: only by name: {one.alone}")
+        wanted.remove(one)
+    return _run_all(wanted, short=not chosen.full)
 
 
 def _list(wanted: Sequence[Benchmark]) -> int:

@@ -22,12 +22,15 @@ class Benchmark:
         question: First sentence of its docstring.
         how: The rest of it: what is compared, with what, on what.
         run: Measures; True asks for the short form.
+        alone: Why it runs only when it is named (`ONLY_BY_NAME` of the module); empty when it
+            belongs to every run.
     """
 
     name: str
     question: str
     how: str
     run: Callable[[bool], list[Result]]
+    alone: str = ""
 
 
 def discover() -> tuple[Benchmark, ...]:
@@ -44,7 +47,8 @@ def benchmark(name: str) -> Benchmark | None:
     if not callable(run) or "short" not in inspect.signature(run).parameters:
         return None
     question, how = _told(module)
-    return Benchmark(name=name, question=question, how=how, run=run)
+    alone = getattr(module, "ONLY_BY_NAME", "")
+    return Benchmark(name=name, question=question, how=how, run=run, alone=alone)
 
 
 def _told(module: ModuleType) -> tuple[str, str]:

@@ -39,6 +39,7 @@ from edgekit.manifest import ModelFormat, TensorSpec
 from edgekit.runtime import Session, Tensor, open_session
 
 QUESTION = "points of top-1 lost by int8"
+ONLY_BY_NAME = "trains and converts networks for a quarter of an hour; nothing of it is a time"
 VARIANTS = ("onnx-int8", "openvino-int8", "tflite-int8")
 BUDGET = 1.2
 CALIBRATED = 300

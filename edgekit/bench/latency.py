@@ -15,7 +15,7 @@ from edgekit.bench.effort import DEFAULT, Effort
 from edgekit.bench.environment import record
 from edgekit.bench.messages import Ask, Request, Slice, Started, Streamed
 from edgekit.bench.process import MeasuringProcess
-from edgekit.bench.report import LatencyReport, Memory, Samples, Step
+from edgekit.bench.report import START_PARTS, LatencyReport, Memory, Samples, Step
 from edgekit.bench.statistics import Summary, percentile_of, summarize
 from edgekit.bench.steadiness import drift, judge, noise_floor
 from edgekit.bench.stream import STEPS
@@ -173,14 +173,9 @@ def _steps(steps_ms: Floats, percentiles: Sequence[float], *, whole: bool) -> tu
 
 
 def _starts(started: Sequence[Started]) -> dict[str, Summary]:
-    parts = {
-        "process": [s.process_ms for s in started],
-        "runtime import": [s.import_ms for s in started],
-        "load": [s.load_ms for s in started],
-        "first inference": [s.first_ms for s in started],
-        "cold start": [s.cold_ms for s in started],
-    }
-    return {name: summarize(values, unit="ms") for name, values in parts.items()}
+    measured = [(s.process_ms, s.import_ms, s.load_ms, s.first_ms, s.cold_ms) for s in started]
+    parts = zip(START_PARTS, zip(*measured, strict=True), strict=True)
+    return {name: summarize(values, unit="ms") for name, values in parts}
 
 
 def _kept(started_s: Floats, steps_ms: Floats, *, whole: bool) -> Samples:

@@ -186,7 +186,7 @@ def _spread(report: LatencyReport) -> str:
 def _starts(report: LatencyReport) -> str:
     bars = [
         Bar(name=name, value=s.median, hint=f"{s.minimum:.4g} to {s.maximum:.4g} ms in {s.count}")
-        for name, s in report.starts.items()
+        for name, s in report.starts_in_order
     ]
     title = "From nothing to the first answer, fresh processes"
     return f"<h3>{title}</h3>" + bar_chart(title, bars, unit="ms")

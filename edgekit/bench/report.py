@@ -20,6 +20,8 @@ FORMAT_MAJOR = 1
 MAX_FILE_BYTES = 1 << 28
 OTHER_LOAD = 0.1
 """Cores that others may keep busy before it is worth a warning."""
+START_PARTS = ("process", "runtime import", "load", "first inference", "cold start")
+"""Of a start as they follow each other; the last is their sum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +80,7 @@ class LatencyReport:
         threads: Threads that the runtime was given.
         inputs: "golden samples" or "random numbers".
         steps: Preprocessing, inference, postprocessing and total; only inference for a model file.
-        starts: "process", "runtime import", "load", "first inference" and their sum "cold start",
-            each over several fresh processes, milliseconds.
+        starts: START_PARTS, each over several fresh processes, milliseconds.
         memory: Of a fresh process.
         warm_up: What came before.
         condition: How the machine was meanwhile.
@@ -117,6 +118,11 @@ class LatencyReport:
     def step(self, name: str) -> Step | None:
         """Return one step, or None if there was nothing of that name."""
         return next((step for step in self.steps if step.name == name), None)
+
+    @property
+    def starts_in_order(self) -> tuple[tuple[str, Summary], ...]:
+        """Parts of a start as they follow each other; a file keeps them by name."""
+        return tuple((name, self.starts[name]) for name in START_PARTS if name in self.starts)
 
     @property
     def inference(self) -> Summary:

@@ -282,7 +282,7 @@ def _show_report(report: LatencyReport, *, profile_asked: bool) -> None:
             for step in report.steps
         ],
     )
-    parts = ", ".join(f"{name} {s.median:.4g}" for name, s in report.starts.items())
+    parts = ", ".join(f"{name} {s.median:.4g}" for name, s in report.starts_in_order)
     say(f"start (ms): {parts}")
     memory = report.memory
     if memory.peak_mb is not None and memory.before_mb is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -68,6 +69,14 @@ def test_what_has_no_peer_here_is_not_written_and_fails_nothing(tmp_path, monkey
     assert running.main([]) == 0
     assert "nothing to compare with here" in capsys.readouterr().err
     assert read_results(tmp_path) == []
+
+
+def test_what_takes_long_runs_only_by_name(monkeypatch, capsys):
+    found = (replace(named("a", broken), alone="takes a day"), named("b", measured))
+    monkeypatch.setattr(running, "discover", lambda: found)
+    assert running.main([]) == 0
+    assert "a: only by name: takes a day" in capsys.readouterr().err
+    assert running.main(["a"]) == running.FAILED
 
 
 def test_the_list_says_the_question_of_each(capsys):

@@ -10,6 +10,7 @@ from edgekit.bench import Steadiness, read_latency, save_latency, summarize
 from edgekit.bench.measure import WarmUp
 from edgekit.bench.messages import Slice
 from edgekit.bench.page import page, percentile_text
+from edgekit.bench.report import START_PARTS
 from edgekit.bench.statistics import percentile_of
 from edgekit.bench.steadiness import Drift
 from edgekit.bench.svg import ticks
@@ -115,3 +116,11 @@ def test_a_sustained_load_is_told_by_its_first_worst_and_last_slice():
 
 def test_one_value_has_one_tick():
     assert ticks(3.0, 3.0) == [3.0]
+
+
+def test_the_parts_of_a_start_follow_each_other_whatever_a_file_says(tmp_path):
+    one = summarize([1.0], unit="ms")
+    whole = report(starts=dict.fromkeys(START_PARTS, one))
+    save_latency(tmp_path / "r.json", file(whole))
+    (read,) = read_latency(tmp_path / "r.json").reports
+    assert [name for name, _ in read.starts_in_order] == list(START_PARTS)
