@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ import numpy as np
 from benchmarks.env import CHECKOUT
 from benchmarks.int8_models import frames
 from converters.threads import one_thread
-from edgekit.bench import Result, summarize
+from edgekit.bench import Result, ratio, summarize
 
 QUESTION = "MobileNetV2 224 from torch to int8, with all proofs"
 PLAIN = "exporter and quantize_static, no proof"
@@ -56,25 +57,32 @@ def run(short: bool) -> list[Result]:
                 refused, measured = _timed(words)
                 row = f"{candidate}: {refused}" if refused else candidate
                 found.setdefault(row, []).append(measured)
-    return [
-        result
-        for candidate, runs in found.items()
-        for result in (
-            Result(
-                question=QUESTION,
-                candidate=candidate,
-                condition="time",
-                summary=summarize([seconds for seconds, _, _ in runs], unit="s"),
-                numbers=runs[-1][2],
-            ),
-            Result(
-                question=QUESTION,
-                candidate=candidate,
-                condition="peak memory",
-                summary=summarize([peak_mb for _, peak_mb, _ in runs], unit="MiB"),
-            ),
+    seconds = {name: [run[0] for run in runs] for name, runs in found.items()}
+    memory_mb = {name: [run[1] for run in runs] for name, runs in found.items()}
+    told = {name: runs[-1][2] for name, runs in found.items()}
+    return [*_rows("time", "s", seconds, told), *_rows("peak memory", "MiB", memory_mb, {})]
+
+
+def _rows(
+    condition: str,
+    unit: str,
+    found: Mapping[str, list[float]],
+    told: Mapping[str, dict[str, float]],
+) -> Iterator[Result]:
+    """Yield a row a candidate; what a person writes counts as 1, what was refused has no ratio."""
+    for name, values in found.items():
+        over = None
+        if name != PLAIN and ": " not in name and found.get(PLAIN):
+            over = ratio(values, found[PLAIN], rng=np.random.default_rng(5))
+        yield Result(
+            question=QUESTION,
+            candidate=name,
+            condition=condition,
+            summary=summarize(values, unit=unit),
+            ratio=over,
+            numbers=told.get(name, {}),
+            samples=tuple(values),
         )
-    ]
 
 
 def _candidates(folder: Path, turn: int) -> dict[str, list[str]]:

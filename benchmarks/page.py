@@ -50,7 +50,7 @@ AREAS = {
         "int8_accuracy",
         "int8_latency",
     ),
-    "The fleet": ("polls", "telemetry", "fleet_growth", "growth"),
+    "The fleet": ("polls", "returning", "telemetry", "fleet_growth", "growth"),
     "Rollouts": ("rollout_exposure", "gate_power"),
 }
 """Benchmarks by what they are about; those of no area come last."""
