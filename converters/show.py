@@ -85,8 +85,9 @@ def print_findings(found: Sequence[Finding], profiles: Sequence[str]) -> None:
         console.print(f"{where}{finding.profile}{target}: {finding.what}", soft_wrap=True)
     for name in profiles:
         if not any(f.profile == read_profile(name).name for f in found):
-            note = " (unmeasured)" if read_profile(name).unmeasured else ""
-            console.print(f"{name}{note}: nothing stands in the way")
+            known = read_profile(name).known
+            note = f" ({known})" if known else ""
+            console.print(f"{name}{note}: nothing stands in the way", soft_wrap=True)
 
 
 def print_changes(changes: Sequence[Change]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from edgekit import codec
+from edgekit.bench.measured import Measured
 from edgekit.errors import FormatError, UsageError
 
 _FOLDER = Path(__file__).parent
@@ -31,7 +32,8 @@ class Profile:
         targets: Variants that make sense there, the best first.
         operators: The only operators of ATen that run there, by name; empty when there is no list.
         preflight_only: Whether EdgeKit can only say what would not run there.
-        unmeasured: True until a benchmark from such a board was imported.
+        unmeasured: What its author says; a measurement that was imported says otherwise.
+        measured: Benchmarks from such a board, as `edgekit bench import` keeps them.
     """
 
     name: str
@@ -47,6 +49,15 @@ class Profile:
     operators: tuple[str, ...] = ()
     preflight_only: bool = False
     unmeasured: bool = True
+    measured: tuple[Measured, ...] = ()
+
+    @property
+    def known(self) -> str:
+        """Say for people what was measured on such a board."""
+        if self.measured:
+            latencies = ", ".join(f"{m.what} {m.median_ms:.3g} ms" for m in self.measured)
+            return f"measured: {latencies}"
+        return "unmeasured" if self.unmeasured else ""
 
 
 def targets_of(profiles: Sequence[Profile]) -> tuple[str, ...]:
