@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+_OURS = ("edgekit", "converters", "device_agent", "fleet_server")
 _around: ContextVar[dict[str, object] | None] = ContextVar("edgekit_log_fields", default=None)
 
 
@@ -31,14 +32,18 @@ def set_up(*, level: str = "INFO", as_json: bool = False) -> None:
     """Send the log of this process to standard error.
 
     Args:
-        level: Lowest level that is written.
+        level: Lowest level that is written; of other people's libraries INFO at the least, because
+            what they say in detail may hold credentials.
         as_json: One JSON object a line instead of text.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if as_json else _TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    least = logging.getLevelNamesMapping()[level.upper()]
+    root.setLevel(max(least, logging.INFO))
+    for package in _OURS:
+        logging.getLogger(package).setLevel(least)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

@@ -173,7 +173,7 @@ def run(config: ServerConfig) -> None:
         UsageError: The folder holds no server.
     """
     settings = config.settings
-    log.set_up(as_json=settings.log_json)
+    log.set_up(level=settings.log_level, as_json=settings.log_json)
     gc.set_threshold(*_GC)
     _check_certificate(settings)
     listener = listen(settings.host, settings.port)

@@ -16,6 +16,7 @@ from edgekit.errors import FormatError, UsageError
 from fleet_server.services.limits import ServiceLimits
 
 CONFIG_FILE = "server.toml"
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -46,6 +47,7 @@ class Settings:
         baseline_s: How far back before a swap a device's windows are its baseline.
         windows_kept_days: How long single windows are kept; older ones become sums a day.
         max_bundle_bytes: Largest blob that is taken.
+        log_level: Lowest level that is logged: DEBUG, INFO, WARNING or ERROR.
         log_json: Log as one JSON object a line.
         limits: How much callers may ask for.
     """
@@ -68,6 +70,7 @@ class Settings:
     baseline_s: float = 3600.0
     windows_kept_days: float = 90.0
     max_bundle_bytes: int = 1 << 30
+    log_level: str = "INFO"
     log_json: bool = False
     limits: ServiceLimits = field(default_factory=ServiceLimits)
 
@@ -155,6 +158,12 @@ def _check(settings: Settings, *, where: str) -> None:
         if not 0 < getattr(settings, name) < float("inf"):
             raise UsageError(f"{name} must be above 0", where=where)
     settings.limits.check(where=where)
+    if settings.log_level not in _LEVELS:
+        raise UsageError(f"log_level must be one of {', '.join(_LEVELS)}", where=where)
+    _check_addresses(settings, where=where)
+
+
+def _check_addresses(settings: Settings, *, where: str) -> None:
     for network in settings.trusted_proxies:
         try:
             ipaddress.ip_network(network, strict=False)

@@ -86,6 +86,11 @@ class Server:
             timeout=180,
         )
 
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Run a command that may fail."""
+        command = [sys.executable, "-c", _COMMAND, *arguments]
+        return subprocess.run(command, check=False, capture_output=True, timeout=120)
+
     def start(self, *, poll_interval: float = 1.0, tick: float = 0.2) -> None:
         self.port = self.port or free_port()
         arguments = ["run", str(self.data), "--port", str(self.port)]

@@ -26,6 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         engineer = Engineer.create(server, tmp_path_factory.mktemp("engineer"))
         engineer.publish("1.0.0")
         engineer.publish("2.0.0")
+        engineer.publish("3.0.0")
         yield server
 
 
@@ -92,10 +93,12 @@ def test_releases_and_rollouts_hear_it_too(server: Server) -> None:
 
 def test_accounts_experiments_and_the_freeze_hear_it_too(server: Server) -> None:
     call(server, "POST", "accounts", {"name": "anna", "role": "viewer"})
-    arms = {"model": "digits", "arms": {"1.0.0": 50, "2.0.0": 50}, "selector": "for=ab"}
+    arms = {"model": "digits", "arms": {"1.0.0": 50, "3.0.0": 50}, "selector": "for=ab"}
     with server.client() as client:
         client.add_device("ab", {"for": "ab"})
-    experiment = call(server, "POST", "experiments", arms).json["id"]
+    made = call(server, "POST", "experiments", arms)
+    assert made.status == 200, made
+    experiment = made.json["id"]
     for path, method, below, body in (
         ("accounts/anna", "PATCH", "", {"role": "operator"}),
         (f"experiments/{experiment}", "POST", "/stop", None),
