@@ -27,16 +27,14 @@ from edgekit.runtime.base import Tensor
 EXTRA = "convert-openvino"
 _ONNX = OnnxTarget()
 RUNTIME = RuntimeRange(name="openvino", minimum="2026.4")
+# NNCF's fast bias correction is not used: on a CNN of log-mel spectra it cost 14 dB (26.5 without,
+# 12.3 with it, 29.2 with the exact one), for it takes each input channel for its mean.
 _INT8 = replace(
     INT8,
     rungs=(
-        Rung(name="min-max, fast bias correction", precision=Precision.INT8),
-        Rung(
-            name="percentile, fast bias correction",
-            precision=Precision.INT8,
-            method=Method.PERCENTILE,
-        ),
+        Rung(name="min-max", precision=Precision.INT8),
         Rung(name="min-max, bias correction", precision=Precision.INT8, corrects_bias=True),
+        Rung(name="percentile", precision=Precision.INT8, method=Method.PERCENTILE),
         Rung(name="fp16", precision=Precision.FP16, kind=Kind.HALF),
     ),
 )
@@ -118,19 +116,26 @@ def _static(model: Any, rung: Rung, calibration: Calibration | None) -> Any:  # 
     feeds = _Feeds(names, calibration)
     full = rung.arithmetic is Arithmetic.U8S8
     fix = advanced.OverflowFix.DISABLE if full else advanced.OverflowFix.ENABLE
-    options: dict[str, Any] = {"overflow_fix": fix}
-    if rung.method is Method.PERCENTILE:
-        estimator = need("nncf.quantization.range_estimator", EXTRA)
-        options["activations_range_estimator_params"] = (
-            estimator.RangeEstimatorParametersSet.MEAN_NO_OUTLIERS_MINMAX
-        )
     return nncf.quantize(
         model,
         nncf.Dataset(feeds),
         subset_size=len(calibration.samples),
-        fast_bias_correction=not rung.corrects_bias,
-        advanced_parameters=nncf.AdvancedQuantizationParameters(**options),
+        fast_bias_correction=False,
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            overflow_fix=fix,
+            activations_range_estimator_params=_ranges(rung.method),
+            disable_bias_correction=not rung.corrects_bias,
+        ),
     )
+
+
+def _ranges(method: Method) -> Any:  # noqa: ANN401 (nncf)
+    """Return how ranges follow from samples: the true ends, or the mean of ends without outliers.
+
+    NNCF's own default is the mean of each sample's ends, which cuts loud samples off.
+    """
+    known = need("nncf.quantization.range_estimator", EXTRA).RangeEstimatorParametersSet
+    return known.MEAN_NO_OUTLIERS_MINMAX if method is Method.PERCENTILE else known.MINMAX
 
 
 class _Feeds:
