@@ -1,8 +1,10 @@
-"""What does the agent cost a device: memory, time to the first answer, import of its program?
+"""What does the agent cost a device: memory, time to the first answer, import; and OpenCV?
 
 Ours: the agent as it runs on a device, with its worker process for one model, after a restart.
 Baseline: ONNX Runtime behind Python's own HTTP server with the same model (`bare_server`), and for
-the import Python alone. Memory counts shared pages by share, over all processes.
+the import Python alone. Memory counts shared pages by share, over all processes. OpenCV, which only
+models of resized images load, has a row of its own: a process with ONNX Runtime that resized an
+image, beside one that did not.
 """
 
 from __future__ import annotations
@@ -32,6 +34,10 @@ QUESTION = "what the agent costs a device"
 CHANNELS = 64
 ASKED = 200
 OURS, BARE = "agent", "bare server"
+WITH_CV2, WITHOUT_CV2 = "runtime and OpenCV", "runtime alone"
+RUNTIME = "import re, numpy, onnxruntime\n"
+RESIZE = "import cv2\ncv2.resize(numpy.zeros((720, 1280, 3), 'uint8'), (224, 224))\n"
+PSS = "print(int(re.search('Pss: +([0-9]+)', open('/proc/self/smaps_rollup').read())[1]) / 1024)"
 
 
 def run(short: bool) -> list[Result]:
@@ -58,6 +64,7 @@ def run(short: bool) -> list[Result]:
         *_compared("from start to the first answer", "ms", starts),
         *_compared(f"memory after {ASKED} answers", "MiB", memory),
         *_imports(rounds),
+        *_opencv(rounds),
     ]
 
 
@@ -84,8 +91,23 @@ def _imports(rounds: int) -> list[Result]:
     return _compared("import of its program", "ms", samples)
 
 
-def _python(code: str) -> None:
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+def _opencv(rounds: int) -> list[Result]:
+    """Compare the memory of two processes, in turns."""
+    samples: dict[str, list[float]] = {WITH_CV2: [], WITHOUT_CV2: []}
+    for _ in range(rounds):
+        samples[WITH_CV2].append(float(_python(RUNTIME + RESIZE + PSS)))
+        samples[WITHOUT_CV2].append(float(_python(RUNTIME + PSS)))
+    added = float(np.median(samples[WITH_CV2]) - np.median(samples[WITHOUT_CV2]))
+    without, with_cv2 = _compared("memory with OpenCV", "MiB", samples)
+    return [without, replace(with_cv2, numbers={"added_mb": added})]
+
+
+def _python(code: str) -> str:
+    """Run a program and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True
+    )
+    return done.stdout
 
 
 def _compared(condition: str, unit: str, samples: dict[str, list[float]]) -> list[Result]:

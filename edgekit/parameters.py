@@ -1,4 +1,4 @@
-"""What may be set differently on each device, such as a threshold or a region of an image. Pure.
+"""What may be set differently on each device, such as a threshold. Pure.
 
 A manifest describes the parameters by a JSON schema. A subset of the language is enough and is
 checked the same at conversion, on the server and on the device; a schema that uses more is
