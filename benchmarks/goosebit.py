@@ -27,7 +27,7 @@ _MIGRATIONS = (
 def installed() -> Path | None:
     """Return the python that has gooseBit; None where there is none."""
     named = os.environ.get(VARIABLE)
-    return Path(named) if named else None
+    return Path(named).absolute() if named else None  # some of it runs in another folder
 
 
 @contextmanager
