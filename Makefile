@@ -11,7 +11,7 @@ help:            ## list the recipes
 setup: $(STAMP)  ## install EdgeKit with everything it needs into .venv
 
 $(STAMP): pyproject.toml
-	@echo "edgekit: setting up $(VENV): about 1 GB to download and 2.7 GB on disk (PyTorch for the CPU and the converters); once"
+	@echo "edgekit: setting up $(VENV): about 1 GB to download and 3.3 GB on disk (PyTorch for the CPU and the converters); once"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "edgekit: $(PYTHON) is not Python 3.11; install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL),) torch==2.13.0
