@@ -1,82 +1,114 @@
-"""What does a poll, a gate's evaluation and a rollout's start cost as the fleet grows?
+"""What do a poll, a window, a gate's evaluation and a rollout's start cost as the fleet grows?
 
-The real services over a real SQLite file with 1,000 to 100,000 registered devices (the long form: a
-million), without HTTP: a poll that the database has to answer, a scheduler's round with one open
-rollout of ten canaries, and starting that rollout. The baseline of each is the smallest fleet: flat
-growth is a ratio near 1. Beside it: what a device's day of one-minute windows takes on the disk.
+The real services over a real SQLite file with 1,000 to 1,000,000 registered devices (simulated
+rows), without HTTP: a poll that the database has to answer, one window stored, a scheduler's round
+with one open rollout of ten canaries that reads its sample anew, the start of a rollout until its
+first stage is open, and a page of ten of the devices of one site in fifty. The baseline of each
+is the smallest fleet; beside it stands the exponent of time over devices, 0 for flat. Last: what a
+device's day takes on the disk, as windows of a minute and after they were rolled up.
 """
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks.fleets import DIGEST, device_id, now, token
+from benchmarks.filled import filled, services_of
+from benchmarks.fleets import DIGEST, device_id, now
+from benchmarks.growth import exponent_of
+from benchmarks.telemetry import window
 from edgekit.bench import Result, paired_ratio, summarize
 from edgekit.client.wire.rollouts import NewRollout
-from edgekit.device import DeviceProfile, Requirements, RuntimeRange
 from edgekit.protocol import TelemetryBatch
-from edgekit.trust.online import OnlineKeys
-from fleet_server.domain.goal import ReleaseState
-from fleet_server.services.access import digest_of
-from fleet_server.services.assembly import Services, make_services
-from fleet_server.services.config import Settings
-from fleet_server.services.records.devices import DeviceRecord
-from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
-from fleet_server.services.trust import TrustService
-from fleet_server.store import schema
-from fleet_server.store.blobs import FolderBlobs
+from fleet_server.domain.selector import parse_selector
+from fleet_server.services.assembly import Services
 from fleet_server.store.database import SqlDatabase
-from fleet_server.store.deltas import FolderDeltas
-from fleet_server.store.devices import device_row
-from fleet_server.store.dialects import KIND, Kind, insert_or_ignore
-from fleet_server.store.posting import HttpPoster
 
 QUESTION = "cost as the fleet grows"
-POLL, GATE, START = "poll by database", "scheduler's round", "start of a rollout"
-_MANY = 5000
+POLL, WINDOW, GATE = "poll by database", "window stored", "scheduler's round"
+START, PAGE = "start of a rollout", "page of the list"
+SIZES = (1000, 10_000, 100_000, 1_000_000)
+DAYS, ROLLED_DAYS = 5, 500
+_MINUTES = 1440
 
 
 def run(short: bool) -> list[Result]:
-    """Measure fleet by fleet; the short form takes about a minute."""
-    sizes = [1000, 10_000, 100_000] if short else [1000, 10_000, 100_000, 1_000_000]
-    results: list[Result] = []
-    first: dict[str, list[float]] = {}
-    for size in sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            samples, day_kb = _measure(Path(folder), size)
-        for name, values in samples.items():
-            base = first.setdefault(name, values)
-            ratio = None
-            if base is not values:
-                ratio = paired_ratio(values, base, rng=np.random.default_rng(2))
-            results.append(
-                Result(
-                    question=QUESTION,
-                    candidate=name,
-                    condition=f"{size} devices, {day_kb:.0f} kB a device and day",
-                    summary=summarize(values, unit="ms"),
-                    samples=tuple(values),
-                    ratio=ratio,
-                )
-            )
-    return results
+    """Measure fleet by fleet; the short form takes two minutes, most of them to write rows."""
+    samples: dict[str, dict[int, list[float]]] = defaultdict(dict)
+    for size in SIZES:
+        for name, values in _measured(size, rounds=8 if short else 40).items():
+            samples[name][size] = values
+    results = [
+        _result(name, size, values, by_size[SIZES[0]])
+        for name, by_size in samples.items()
+        for size, values in by_size.items()
+    ]
+    for name, by_size in samples.items():
+        results.append(
+            exponent_of(by_size, candidate=f"exponent of a {name}", what="", unit="devices")
+        )
+    return results + _disk()
 
 
-def _measure(folder: Path, size: int) -> tuple[dict[str, list[float]], float]:
-    database = SqlDatabase.open(f"sqlite:///{folder / 'fleet.sqlite'}")
-    database.migrate()
-    _fill(database, size)
-    services = _services(folder, database)
-    rng = np.random.default_rng(size)
-    polled = [device_id(int(index)) for index in rng.integers(0, size, 220)]
+def _result(name: str, size: int, values: list[float], base: list[float]) -> Result:
+    ratio = None
+    if values is not base:
+        ratio = paired_ratio(values, base, rng=np.random.default_rng(2))
+    return Result(
+        question=QUESTION,
+        candidate=name,
+        condition=f"{size:,} devices",
+        summary=summarize(values, unit="ms"),
+        samples=tuple(values),
+        ratio=ratio,
+    )
+
+
+def _measured(size: int, *, rounds: int) -> dict[str, list[float]]:
     started = now()
+    with tempfile.TemporaryDirectory() as folder:
+        database = filled(Path(folder), size, at=started)
+        try:
+            return _costs(services_of(Path(folder), database), size, started, rounds=rounds)
+        finally:
+            database.close()
+
+
+def _costs(
+    services: Services, size: int, started: datetime, *, rounds: int
+) -> dict[str, list[float]]:
+    rng = np.random.default_rng(size)
+    names = [device_id(int(index)) for index in rng.integers(0, size, 220)]
+    running, one_site = {"digits": DIGEST}, parse_selector("site=s7")
+    starts = _times(1 + rounds, lambda _: _start(services, started))
+    for canary in _start(services, started, stays=True):
+        services.checkin.poll(canary, running, now=started)
+    return {
+        START: starts[1:],
+        POLL: _times(220, lambda n: services.checkin.poll(names[n], running, now=started))[20:],
+        WINDOW: _times(120, lambda n: _store(services, names[n], 2 + n, at=started))[20:],
+        GATE: _times(1 + rounds, lambda n: services.rollouts.tick(now=started + _after(n)))[1:],
+        PAGE: _times(
+            2 + rounds,
+            lambda _: services.fleet.page(selector=one_site, after=device_id(size // 4), limit=10),
+        )[2:],
+    }
+
+
+def _after(number: int) -> timedelta:
+    """Return times so far apart that no round finds the sample of the one before it fresh."""
+    return timedelta(seconds=10 * (number + 1))
+
+
+def _start(services: Services, at: datetime, *, stays: bool = False) -> frozenset[str]:
+    """Start a rollout and open its first stage; returns its ten devices. It is aborted at once."""
     wanted = NewRollout(
         model="digits",
         version="1.1.0",
@@ -88,19 +120,20 @@ def _measure(folder: Path, size: int) -> tuple[dict[str, list[float]], float]:
             "gate": {"mode": "must_not_fail"},
         },
     )
-    starts = _times(1, lambda _: services.rollouts.start(wanted, by="bench", now=started))
-    services.rollouts.tick(now=started)
-    polls = _times(
-        len(polled),
-        lambda n: services.checkin.poll(polled[n], {"digits": DIGEST}, now=started),
-    )
-    rounds = _times(8, lambda n: services.rollouts.tick(now=started + timedelta(seconds=n + 1)))
-    day_kb = _day_kb(folder, database, services)
-    database.close()
-    return {POLL: polls[20:], GATE: rounds[1:], START: starts * 5}, day_kb
+    made = services.rollouts.start(wanted, by="bench", now=at).rollout.id
+    for _ in ("it runs", "its stage is open"):
+        rollout = services.rollouts.step(made, now=at).rollout
+    if not stays:
+        services.rollouts.steer(made, "abort", by="bench", now=at)
+    return rollout.chosen
 
 
-def _times(count: int, work: Callable[[int], Any]) -> list[float]:
+def _store(services: Services, name: str, seq: int, *, at: datetime) -> None:
+    batch = TelemetryBatch(spool_id="s", boot_id="b", sent_mono_s=2.0, windows=(window(seq),))
+    services.telemetry.store(name, batch, received_at=at)
+
+
+def _times(count: int, work: Callable[[int], object]) -> list[float]:
     times = []
     for index in range(count):
         begun = time.perf_counter()
@@ -109,80 +142,50 @@ def _times(count: int, work: Callable[[int], Any]) -> list[float]:
     return times
 
 
-def _day_kb(folder: Path, database: SqlDatabase, services: Services) -> float:
-    """Return what a day of one device's windows adds to the file."""
-    from benchmarks.telemetry import window
+def _disk() -> list[Result]:
+    """Return what days of one device add to the file, as they come and once rolled up."""
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    with tempfile.TemporaryDirectory() as folder:
+        database = filled(Path(folder), 1, at=first - timedelta(days=1))
+        services = services_of(Path(folder), database)
+        file, numbers = Path(folder) / "fleet.sqlite", itertools.count(2)
+        sizes = [_bytes(file, database)]
+        for day in range(DAYS):
+            for hour in range(24):
+                _store_hour(services, numbers, at=first + timedelta(days=day, hours=hour))
+            sizes.append(_bytes(file, database))
+        database.roll_up(before=first + timedelta(days=DAYS))
+        rolled = [_bytes(file, database, packed=True)]
+        for day in range(DAYS, DAYS + ROLLED_DAYS):
+            _store(services, device_id(0), next(numbers), at=first + timedelta(days=day))
+        database.roll_up(before=first + timedelta(days=DAYS + ROLLED_DAYS))
+        rolled.append(_bytes(file, database, packed=True))
+        database.close()
+    daily = [(after - before) / 1024 for before, after in itertools.pairwise(sizes)]
+    once = (rolled[1] - rolled[0]) / 1024 / ROLLED_DAYS
+    return [_disk_row("windows of a minute", daily), _disk_row("rolled up", [once])]
 
-    before = _bytes(folder, database)
-    for start in range(0, 1440, 480):
-        windows = tuple(window(start + number + 1) for number in range(480))
-        batch = TelemetryBatch(spool_id="s", boot_id="b", sent_mono_s=2.0, windows=windows)
-        services.telemetry.store(device_id(0), batch, received_at=now())
-    return (_bytes(folder, database) - before) / 1024
+
+def _disk_row(name: str, values: list[float]) -> Result:
+    return Result(
+        question="disk of a device and day",
+        candidate=name,
+        condition="SQLite",
+        summary=summarize(values, unit="KiB"),
+    )
 
 
-def _bytes(folder: Path, database: SqlDatabase) -> int:
+def _store_hour(services: Services, numbers: itertools.count[int], *, at: datetime) -> None:
+    windows = tuple(window(next(numbers)) for _ in range(_MINUTES // 24))
+    batch = TelemetryBatch(spool_id="s", boot_id="b", sent_mono_s=2.0, windows=windows)
+    services.telemetry.store(device_id(0), batch, received_at=at)
+
+
+def _bytes(file: Path, database: SqlDatabase, *, packed: bool = False) -> int:
     with database.engine.connect() as connection:
         connection.exec_driver_sql("COMMIT")
+        if packed:
+            connection.exec_driver_sql("VACUUM")
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.exec_driver_sql("BEGIN")
-    return (folder / "fleet.sqlite").stat().st_size
-
-
-def _fill(database: SqlDatabase, size: int) -> None:
-    profile = DeviceProfile(runtimes={"onnxruntime": "1.31.1"}, arch="x86_64")
-    at = now()
-    with database.engine.connect() as opened:
-        connection = opened.execution_options(**{KIND: Kind.WRITE})
-        with connection.begin():
-            for begin in range(0, size, _MANY):
-                rows = []
-                for index in range(begin, min(size, begin + _MANY)):
-                    record = DeviceRecord(
-                        id=device_id(index),
-                        token_sha256=digest_of(token(index)),
-                        enrolled_by="0" * 64,
-                        enrolled_at=at,
-                        last_seen_at=at,
-                        profile=profile,
-                        running={"digits": DIGEST},
-                        speaks_running=True,
-                        attributes_wanted=False,
-                    )
-                    rows.append(device_row(record))
-                insert_or_ignore(connection, schema.devices, rows)
-    with database.write() as tables:
-        for version, digest in (("1.0.0", DIGEST), ("1.1.0", "cd" * 32)):
-            tables.releases.add(_release(version, digest))
-        tables.changes.record(None)
-
-
-def _release(version: str, digest: str) -> ReleaseRecord:
-    variant = VariantRecord(
-        variant="onnx-fp32",
-        digest=digest,
-        sha1="0" * 40,
-        md5="0" * 32,
-        size=1000,
-        target=f"models/digits/{version}/x",
-        requires=Requirements(runtimes=(RuntimeRange(name="onnxruntime"),)),
-    )
-    return ReleaseRecord(
-        model="digits",
-        version=version,
-        state=ReleaseState.LISTED,
-        published_at=now(),
-        variants=(variant,),
-    )
-
-
-def _services(folder: Path, database: SqlDatabase) -> Services:
-    trust = TrustService(database, OnlineKeys.generate())
-    return make_services(
-        database,
-        FolderBlobs(folder / "blobs"),
-        trust,
-        Settings(),
-        deltas=FolderDeltas(folder / "deltas"),
-        poster=HttpPoster(),
-    )
+    return file.stat().st_size

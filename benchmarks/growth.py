@@ -80,15 +80,20 @@ def _measured(work: Work, runs: int) -> Result:
         todo = {str(n): work.prepare(n, Path(folder) / str(n)) for n in work.sizes}
         timed = measure(todo, Effort(warmup_runs=2, num_runs=runs, min_secs=0.0))
     samples = {int(name): values for name, values in timed.items()}
+    return exponent_of(samples, candidate="ours", what=f"{work.name}, ", unit=work.unit)
+
+
+def exponent_of(samples: dict[int, list[float]], *, candidate: str, what: str, unit: str) -> Result:
+    """Return the fitted exponent of times in ms by size, as a result."""
     value, interval = fitted(samples, rng=np.random.default_rng(8))
-    ends = (work.sizes[0], work.sizes[-1])
+    ends = (min(samples), max(samples))
     return Result(
         question=QUESTION,
-        candidate="ours",
-        condition=f"{work.name}, {ends[0]:,} to {ends[1]:,} {work.unit}",
+        candidate=candidate,
+        condition=f"{what}{ends[0]:,} to {ends[1]:,} {unit}",
         summary=Summary(
             unit="",
-            count=runs * len(work.sizes),
+            count=sum(map(len, samples.values())),
             median=value,
             interval=interval,
             p90=None,

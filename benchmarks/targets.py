@@ -239,6 +239,18 @@ TARGETS = (
         ("latency of int8 over each peer's, low end of the interval", "*", "at most 1 times"),
     ),
     *_of(
+        "fleet_growth",
+        "start of a rollout",
+        "median",
+        ("start of a rollout until its first stage is open", "*", "at most 1000 ms"),
+    ),
+    *_of(
+        "fleet_growth",
+        "exponent of a*",
+        "median",
+        ("exponent of costs on the server over registered devices", "*", "at most 0.1"),
+    ),
+    *_of(
         "growth",
         "ours",
         "median",

@@ -25,7 +25,7 @@ from fleet_server.services.ports.database import Tables
 from fleet_server.services.records.devices import DeviceRecord, DeviceState, Member
 from fleet_server.services.records.rollouts import RolloutRecord
 
-WANTED = 2000
+WANTED = 1000
 """Reachable devices of a stratum that are enough for shares, sites and controls."""
 _CHOICE = 4
 """Devices to choose each canary from, where more canaries are wanted than the above is good for."""

@@ -19,6 +19,7 @@ from edgekit import codec
 from edgekit.errors import ConflictError, FormatError
 from edgekit.protocol import TelemetryBatch
 from edgekit.telemetry import Window
+from fleet_server.api.ddi import MAX_BATCH_BYTES
 from fleet_server.services.errors import BusyError
 from fleet_server.services.gathering import MOST_WAITING, Gathering
 from fleet_server.services.records.devices import DeviceRecord
@@ -33,6 +34,10 @@ from tests.integration.server_fleet import Engineer, Server, SimulatedDevice
 pytestmark = pytest.mark.integration
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+SIZES = {
+    "sqlite": "PRAGMA page_count",
+    "postgresql": "SELECT pg_total_relation_size('windows')",
+}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -158,6 +163,52 @@ def test_a_body_is_bounded_in_size_while_it_arrives(server: Server) -> None:
         device.ask("POST", "/telemetry", body=b"x", headers={"Content-Encoding": "br"}).status
         == 400
     )
+
+
+def test_a_device_that_floods_costs_the_others_nothing(server: Server) -> None:
+    flood, calm = (SimulatedDevice.enrol(server, name) for name in ("flood", "calm"))
+    for device in (flood, calm):
+        device.running = {"m": "d" * 64}
+    head = TelemetryBatch(spool_id="s", boot_id="b", sent_mono_s=2.0, windows=())
+    fat = replace(flood.window("m"), drift={f"s{n}": tuple(range(32)) for n in range(8)})
+    bodies = [
+        codec.encode(replace(head, windows=tuple(replace(fat, seq=s) for s in range(n, n + 400))))
+        for n in range(1, 4001, 400)
+    ]
+    nonsense = b"[" * (MAX_BATCH_BYTES - 1)
+
+    def pour(number: int) -> int:
+        body = nonsense if number % 5 == 4 else bodies[number % len(bodies)]
+        return flood.ask("POST", "/telemetry", body=body).status
+
+    with ThreadPoolExecutor(6) as pool:
+        poured = [pool.submit(pour, number) for number in range(30)]
+        sent = [calm.window("m") for _ in range(10)]
+        for window in sent:
+            assert calm.send([window]).accepted == (window.seq,)
+            assert calm.ask("GET", "").status == 200
+    statuses = {future.result() for future in poured}
+    assert {200, 400} <= statuses <= {200, 400, 429, 503}
+    with server.client() as client:
+        assert client.telemetry("calm")[0].windows == len(sent)
+        assert client.telemetry("flood")[0].windows <= 3200
+
+
+def test_the_database_grows_no_more_once_windows_were_kept_for_their_time(
+    database: SqlDatabase,
+) -> None:
+    telemetry = TelemetryService(database, kept_days=2)
+    sizes, left = [], []
+    for day in range(8):
+        at = NOW + timedelta(days=day)
+        first = 1 + 400 * day
+        telemetry.keep([replace(record(first + n), received_at=at) for n in range(400)])
+        telemetry.forget(now=at)
+        left.append(stored(database))
+        with database.snapshot() as connection:
+            sizes.append(connection.exec_driver_sql(SIZES[connection.dialect.name]).scalar_one())
+    assert left == [400, 800, *[1200] * 6]
+    assert sizes[-1] <= 1.2 * sizes[4]
 
 
 def test_old_windows_become_days_and_nothing_is_lost(database: SqlDatabase) -> None:
