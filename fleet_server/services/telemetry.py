@@ -25,6 +25,7 @@ class TelemetryService:
     def __init__(self, database: Database, *, kept_days: float = 90.0) -> None:
         self._database = database
         self._kept_days = kept_days
+        self._rolled_up_to: datetime | None = None
 
     def store(
         self, device_id: str, batch: TelemetryBatch, *, received_at: datetime
@@ -85,10 +86,17 @@ class TelemetryService:
             tables.telemetry.add(records)
 
     def forget(self, *, now: datetime) -> int:
-        """Keep windows of days before those that are kept as sums a day; returns how many."""
+        """Keep windows of days before those that are kept as sums a day; returns how many.
+
+        All windows are looked through for it, once a day and process.
+        """
         oldest = now - timedelta(days=self._kept_days)
         midnight = oldest.replace(hour=0, minute=0, second=0, microsecond=0)
-        return self._database.roll_up(before=midnight)
+        if midnight == self._rolled_up_to:
+            return 0
+        rolled = self._database.roll_up(before=midnight)
+        self._rolled_up_to = midnight
+        return rolled
 
     def totals(self, device_id: str) -> list[WindowTotals]:
         """Add up what arrived from a device."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, String, cast, delete, func, insert, select
+from sqlalchemy import Connection, String, and_, cast, delete, func, insert, select
 
 from edgekit.errors import ConflictError, MissingExtraError, StorageError
 from fleet_server.store.columns import UtcDateTime
@@ -19,15 +19,21 @@ _ROWS = 10_000
 _SUMS = ("inferences", "errors", "latencies", "sum_log_latency", "sum_sq_log_latency")
 
 
-def roll_up(connection: Connection, *, before: datetime) -> int:
+def roll_up(connection: Connection, *, before: datetime, first: str, last: str) -> int:
     """Turn windows received before a time into rows of days; nothing is counted twice or lost.
+
+    Args:
+        connection: Of one transaction.
+        before: UTC.
+        first: Device, in the order of ids, with which it begins.
+        last: Device with which it ends.
 
     Returns:
         How many windows became rows of days.
     """
     day = cast(func.date(windows.c.received_at), String).label("day")
     keys = (windows.c.device, windows.c.model, windows.c.digest)
-    old = windows.c.received_at < before
+    old = and_(windows.c.device.between(first, last), windows.c.received_at < before)
     summed = (
         select(
             day,

@@ -218,13 +218,29 @@ def test_old_windows_become_days_and_nothing_is_lost(database: SqlDatabase) -> N
     ]
     telemetry.keep([*old, record(4)])
     later = NOW + timedelta(hours=1)
-    assert [telemetry.forget(now=later), telemetry.forget(now=later)] == [3, 0]
+    again = TelemetryService(database, kept_days=10)
+    assert [t.forget(now=later) for t in (telemetry, telemetry, again)] == [3, 0, 0]
     assert stored(database) == 1
     with database.snapshot() as connection:
         rows = connection.execute(
             select(window_days.c.day, window_days.c.windows).order_by(window_days.c.day)
         ).all()
     assert [tuple(row) for row in rows] == [("2026-11-08", 2), ("2026-11-09", 1)]
+
+
+def test_windows_of_every_device_become_days(database: SqlDatabase) -> None:
+    names = [f"e{number:03}" for number in range(450)]
+    with database.write() as tables:
+        d1 = tables.devices.get("d1")
+        assert d1 is not None
+        for name in names:
+            tables.devices.put(replace(d1, id=name))
+    telemetry = TelemetryService(database, kept_days=10)
+    old = NOW - timedelta(days=12)
+    telemetry.keep([replace(record(1, device=name), received_at=old) for name in names])
+    assert telemetry.forget(now=NOW) == 450
+    with database.snapshot() as connection:
+        assert set(connection.execute(select(window_days.c.device)).scalars()) == set(names)
 
 
 def test_a_warehouse_reads_the_export(database: SqlDatabase, tmp_path: Path) -> None:
