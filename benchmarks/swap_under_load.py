@@ -3,7 +3,8 @@
 Ours: a rollout to a real agent while clients ask all the time; the new model loads, recomputes its
 golden samples and is tried in a process of its own before and while it serves. Baseline: the bare
 server (`bare_server`) gets the new file and is restarted, which is what copying and restarting
-does at best: no check, no way back. The silence is the longest time between two answers.
+does at best: no check, no way back. The silence is the longest time between two answers; the 99th
+percentile of the latency while it changes stands beside that of the second before.
 """
 
 from __future__ import annotations
@@ -45,13 +46,18 @@ class Load:
     Attributes:
         netloc: Whom.
         times: When answers came, monotonic seconds.
+        latencies_ms: How long each of them took.
+        change: When the change began and ended, monotonic seconds.
         lost: Requests that got no answer.
     """
 
     netloc: str
     times: list[float] = field(default_factory=list)
+    latencies_ms: list[float] = field(default_factory=list)
+    change: tuple[float, float] = (0.0, 0.0)
     lost: int = 0
     _done: threading.Event = field(default_factory=threading.Event)
+    _writing: threading.Lock = field(default_factory=threading.Lock)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
@@ -70,9 +76,18 @@ class Load:
         """Return the longest time between two answers."""
         return float(np.diff(np.sort(self.times)).max()) * 1e3
 
+    def p99_ms(self) -> tuple[float, float]:
+        """Return the 99th percentile of the latency before the change, and during it."""
+        times, latencies_ms = np.asarray(self.times), np.asarray(self.latencies_ms)
+        began, ended = self.change
+        before, during = times < began, (times >= began) & (times <= ended)
+        steady, changing = (float(np.percentile(latencies_ms[at], 99)) for at in (before, during))
+        return steady, changing
+
     def _ask(self) -> None:
         connection = http.client.HTTPConnection(self.netloc, timeout=10.0)
         while not self._done.wait(PAUSE_S):
+            began = time.monotonic()
             try:
                 connection.request("POST", PATH, BODY)
                 response = connection.getresponse()
@@ -82,10 +97,15 @@ class Load:
                 connection.close()
                 continue
             if response.status == http.HTTPStatus.OK:
-                self.times.append(time.monotonic())
+                self._answered(began, time.monotonic())
             else:
                 self.lost += 1
         connection.close()
+
+    def _answered(self, began: float, ended: float) -> None:
+        with self._writing:
+            self.times.append(ended)
+            self.latencies_ms.append((ended - began) * 1e3)
 
 
 def run(short: bool) -> list[Result]:
@@ -141,7 +161,9 @@ def _under_load(netloc: str, change: Callable[[], None]) -> Load:
     load.start()
     try:
         time.sleep(AROUND_S)
+        began = time.monotonic()
         change()
+        load.change = (began, time.monotonic())
         time.sleep(AROUND_S)
     finally:
         load.stop()
@@ -150,6 +172,9 @@ def _under_load(netloc: str, change: Callable[[], None]) -> Load:
 
 def _result(name: str, loads: list[Load]) -> Result:
     silences = [load.silence_ms() for load in loads]
+    before, during = (
+        float(np.median(p99)) for p99 in zip(*(a.p99_ms() for a in loads), strict=True)
+    )
     return Result(
         question=QUESTION,
         candidate=name,
@@ -158,6 +183,9 @@ def _result(name: str, loads: list[Load]) -> Result:
         numbers={
             "lost_answers": float(sum(load.lost for load in loads)),
             "answers": float(sum(len(load.times) for load in loads)),
+            "steady_p99_ms": before,
+            "change_p99_ms": during,
+            "p99_times": during / before,
         },
         samples=tuple(silences),
     )
