@@ -23,10 +23,11 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(tmp_path_factory.mktemp("preconditions") / "data") as server:
-        engineer = Engineer.create(server, tmp_path_factory.mktemp("engineer"))
+        engineer = Engineer.create(server, tmp_path_factory.mktemp("engineer"), "digits", "arms")
         engineer.publish("1.0.0")
         engineer.publish("2.0.0")
-        engineer.publish("3.0.0")
+        for version in ("1.0.0", "2.0.0"):
+            engineer.publish(version, model="arms")
         yield server
 
 
@@ -80,10 +81,13 @@ def test_releases_and_rollouts_hear_it_too(server: Server) -> None:
     wanted = {"model": "digits", "version": "1.0.0", "policy": everybody()}
     made = call(server, "POST", "rollouts", wanted).json
     rollout = f"rollouts/{made['id']}"
+    pause = f"{rollout}/pause"
+    assert call(server, "POST", pause, match='"0123"').status == 412
+    assert call(server, "POST", pause).status == 200  # the scheduler leaves it alone from now on
     read = tag_of(server, rollout)
-    assert call(server, "POST", f"{rollout}/pause", match=read).status == 200
+    assert call(server, "POST", f"{rollout}/resume", match=read).status == 200
     assert call(server, "POST", f"{rollout}/abort", match=read).status == 412
-    assert call(server, "GET", rollout).json["phase"] == "paused"
+    assert call(server, "POST", pause).status == 200
     assert call(server, "POST", f"{rollout}/abort", match=tag_of(server, rollout)).status == 200
     withdraw = "releases/digits/2.0.0/withdraw"
     assert call(server, "POST", withdraw, match='"0123"').status == 412
@@ -93,7 +97,7 @@ def test_releases_and_rollouts_hear_it_too(server: Server) -> None:
 
 def test_accounts_experiments_and_the_freeze_hear_it_too(server: Server) -> None:
     call(server, "POST", "accounts", {"name": "anna", "role": "viewer"})
-    arms = {"model": "digits", "arms": {"1.0.0": 50, "3.0.0": 50}, "selector": "for=ab"}
+    arms = {"model": "arms", "arms": {"1.0.0": 50, "2.0.0": 50}, "selector": "for=ab"}
     with server.client() as client:
         client.add_device("ab", {"for": "ab"})
     made = call(server, "POST", "experiments", arms)
