@@ -107,10 +107,9 @@ class SqlDatabase:
             config = Config()
             config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
-            if revision == "base":
-                command.downgrade(config, revision)
-            else:
-                command.upgrade(config, revision)
+            move = command.downgrade if revision == "base" else command.upgrade
+            with connection.begin():
+                move(config, revision)
 
     @contextmanager
     def read(self) -> Iterator[SqlTables]:

@@ -1,4 +1,7 @@
-"""Runs revisions over the connection that SqlDatabase.migrate hands in."""
+"""Runs revisions over the connection that SqlDatabase.migrate hands in, in its transaction.
+
+Alembic would commit after each revision on SQLite, and another process would begin between two.
+"""
 
 from alembic import context
 
@@ -6,6 +9,4 @@ from fleet_server.store.schema import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
-with context.begin_transaction():
-    context.run_migrations()
-connection.commit()
+context.run_migrations()
