@@ -186,6 +186,12 @@ TARGETS = (
         ("memory, above the bare server", "memory*", "at most 32 MiB"),
     ),
     *_of(
+        "agent_footprint",
+        "runtime and OpenCV",
+        "number added_mb",
+        ("memory of OpenCV, for models of resized images", "*", "at most 20 MiB"),
+    ),
+    *_of(
         "swap_under_load",
         "agent*",
         "number lost_answers",
