@@ -114,7 +114,13 @@ def test_a_rejected_release_is_not_offered_again_without_a_retry(
     device.outcomes.clear()
     with server.client() as client:
         client.retry("one")
-    _turn_until(device, lambda: bool(device.running))
+
+        def runs() -> bool:
+            if client.rollout(rollout.id).phase == "paused":  # judged again before the retry
+                client.resume(rollout.id)
+            return bool(device.running)
+
+        _turn_until(device, runs)
     assert [entry.state for entry in _history(server, "one")] == ["rejected", "committed"]
 
 
