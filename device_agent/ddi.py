@@ -27,6 +27,7 @@ from edgekit.protocol import (
     LINK_BENCHMARK,
     LINK_DELTA,
     LINK_DIAGNOSIS,
+    LINK_MIRROR,
     LINK_PARAMETERS,
     LINK_PROFILE,
     LINK_TELEMETRY,
@@ -323,7 +324,7 @@ def _deployment(action: str, chunk: Chunk, answer_url: str, where: str) -> Deplo
     if link is None or not _DIGEST.fullmatch(digest):
         raise FormatError("needs a download link and a sha256", where=where)
     rollback = chunk.meta(META_KIND) == DeploymentKind.ROLLBACK
-    shadow = chunk.meta(META_SHADOW)
+    shadow, mirror = chunk.meta(META_SHADOW), artifact.links.get(LINK_MIRROR)
     return Deployment(
         action=action,
         kind=DeploymentKind.ROLLBACK if rollback else DeploymentKind.UPDATE,
@@ -341,4 +342,5 @@ def _deployment(action: str, chunk: Chunk, answer_url: str, where: str) -> Deplo
             if relation.startswith(f"{LINK_DELTA}:")
         },
         shadow=codec.decode(shadow.encode(), ShadowOrder, where=where) if shadow else None,
+        mirror=mirror.href if mirror else "",
     )

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from device_agent.contacting import CancelledError, steering
 from device_agent.context import Context
-from device_agent.download import download, fetch_capped, sync_part
+from device_agent.download import fetch_capped, sync_part
 from device_agent.journal import Deployment
+from device_agent.mirrors import fetch_whole
 from device_agent.transport import Transport
 from edgekit.bundle import file_digest
 from edgekit.errors import EdgeKitError
@@ -38,14 +39,7 @@ def fetch_bundle(ctx: Context, wanted: Deployment, part: Path) -> None:
     try:
         if not part.exists() and fetch_delta(ctx, transport, wanted, part):
             return
-        download(
-            transport,
-            wanted.url,
-            part,
-            sha256=wanted.digest,
-            size=wanted.size,
-            pause=steering(ctx, wanted),
-        )
+        fetch_whole(transport, wanted, part, steering=lambda: steering(ctx, wanted))
     finally:
         transport.close()
 

@@ -37,6 +37,7 @@ class Deployment:
         answer_url: Where the server takes feedback.
         deltas: Where deltas to the bundle lie, by the SHA-256 of the bundle that they begin at.
         shadow: It shall answer nobody, only be tried so; None installs it.
+        mirror: Where the bytes lie besides, on a server that is not ours; empty for nowhere.
     """
 
     action: str
@@ -51,6 +52,7 @@ class Deployment:
     answer_url: str
     deltas: dict[str, str] = field(default_factory=dict)
     shadow: ShadowOrder | None = None
+    mirror: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

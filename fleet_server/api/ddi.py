@@ -95,9 +95,11 @@ def _add_deployments(router: APIRouter, context: Context) -> None:
         variant, said = variant_of(context, record), feedback.said(action, limit=history)
         has = device.running.get(record.deployment.model, "")
         delta = has if context.services.deltas.size(has, variant.digest) else ""
-        base = context.base(request)
+        base, mirror = context.base(request), context.settings.downloads.link(variant.digest)
         return json_answer(
-            deployment_base(base, device_id, record, variant, said=said, delta_from=delta)
+            deployment_base(
+                base, device_id, record, variant, said=said, delta_from=delta, mirror=mirror
+            )
         )
 
     @router.post("/deploymentBase/{action}/feedback")

@@ -13,6 +13,7 @@ from edgekit.protocol import (
     LINK_BENCHMARK,
     LINK_DELTA,
     LINK_DIAGNOSIS,
+    LINK_MIRROR,
     LINK_PARAMETERS,
     LINK_PROFILE,
     LINK_TELEMETRY,
@@ -97,6 +98,7 @@ def deployment_base(
     *,
     said: Sequence[FeedbackRecord] = (),
     delta_from: str = "",
+    mirror: str = "",
 ) -> DeploymentBase:
     """Return what to install, with what the device said about it where it asked for that.
 
@@ -107,10 +109,11 @@ def deployment_base(
         variant: What it gets.
         said: Its own reports, newest first.
         delta_from: Digest of what the device runs, if there is a delta from it; else empty.
+        mirror: Where the bundle lies besides, on another server; empty for nowhere.
     """
     return DeploymentBase(
         id=str(record.deployment.id),
-        deployment=_body(base, device_id, record, variant, delta_from=delta_from),
+        deployment=_body(base, device_id, record, variant, delta_from=delta_from, mirror=mirror),
         actionHistory=action_history(record, said),
     )
 
@@ -185,6 +188,7 @@ def _body(
     variant: VariantRecord,
     *,
     delta_from: str = "",
+    mirror: str = "",
 ) -> DeploymentBody:
     deployment = record.deployment
     metadata = {
@@ -196,11 +200,12 @@ def _body(
     }
     if record.shadow is not None:
         metadata[META_SHADOW] = codec.encode(record.shadow).decode()
+    file = artifact(base, device_id, record, variant, delta_from=delta_from, mirror=mirror)
     chunk = Chunk(
         part=_PART,
         version=deployment.version,
         name=deployment.model,
-        artifacts=(artifact(base, device_id, record, variant, delta_from=delta_from),),
+        artifacts=(file,),
         metadata=tuple(Metadatum(key=key, value=value) for key, value in metadata.items()),
     )
     return DeploymentBody(download="forced", update="forced", chunks=(chunk,))
@@ -213,6 +218,7 @@ def artifact(
     variant: VariantRecord,
     *,
     delta_from: str = "",
+    mirror: str = "",
 ) -> Artifact:
     """Return where the bundle of a deployment is to be had."""
     name = artifact_name(record, variant)
@@ -222,6 +228,8 @@ def artifact(
     links |= {f"{relation}-http": address for relation, address in links.items()}
     if delta_from:
         links[f"{LINK_DELTA}:{delta_from}"] = f"{href}{DELTA_MARK}{delta_from}"
+    if mirror:
+        links[LINK_MIRROR] = mirror
     return Artifact(
         filename=name,
         hashes=Hashes(sha256=variant.digest, sha1=variant.sha1, md5=variant.md5),

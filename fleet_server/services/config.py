@@ -14,6 +14,7 @@ from pathlib import Path
 from edgekit import codec
 from edgekit.errors import FormatError, UsageError
 from fleet_server.services.limits import ServiceLimits
+from fleet_server.services.open_downloads import OpenDownloads
 
 CONFIG_FILE = "server.toml"
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -50,6 +51,7 @@ class Settings:
         log_level: Lowest level that is logged: DEBUG, INFO, WARNING or ERROR.
         log_json: Log as one JSON object a line.
         limits: How much callers may ask for.
+        downloads: What anybody may download, and where it lies besides.
     """
 
     host: str = "127.0.0.1"
@@ -73,6 +75,7 @@ class Settings:
     log_level: str = "INFO"
     log_json: bool = False
     limits: ServiceLimits = field(default_factory=ServiceLimits)
+    downloads: OpenDownloads = field(default_factory=OpenDownloads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +161,7 @@ def _check(settings: Settings, *, where: str) -> None:
         if not 0 < getattr(settings, name) < float("inf"):
             raise UsageError(f"{name} must be above 0", where=where)
     settings.limits.check(where=where)
+    settings.downloads.check(where=where)
     if settings.log_level not in _LEVELS:
         raise UsageError(f"log_level must be one of {', '.join(_LEVELS)}", where=where)
     _check_addresses(settings, where=where)

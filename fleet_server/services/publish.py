@@ -93,6 +93,11 @@ class PublishService:
             raise NotFoundError("there is no such release", where=f"{model} {version}")
         return release
 
+    def is_listed(self, digest: str) -> bool:
+        """Say whether a release that is neither withdrawn nor revoked has this bundle."""
+        with self._database.read() as tables:
+            return tables.releases.lists(digest)
+
     def page(self, *, after: str, limit: int | None) -> list[ReleaseRecord]:
         """Return releases in the order of publishing, behind MODEL/VERSION or from the first.
 

@@ -66,6 +66,17 @@ class SqlReleases:
             .values(state=state.value)
         )
 
+    def lists(self, digest: str) -> bool:
+        """Say whether a listed release has a bundle of that digest."""
+        releases, variants = schema.releases, schema.variants
+        query = (
+            select(releases.c.id)
+            .join(variants, variants.c.release == releases.c.id)
+            .where(variants.c.digest == digest, releases.c.state == ReleaseState.LISTED.value)
+            .limit(1)
+        )
+        return self._connection.execute(query).first() is not None
+
     def all(self) -> Sequence[ReleaseRecord]:
         """Return every release, oldest first."""
         return self.page(after=None, limit=None)

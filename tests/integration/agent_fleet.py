@@ -80,6 +80,7 @@ class Fleet:
         self.tls: ssl.SSLContext | None = None
         self.cancelling = ""
         self.deltas: dict[str, tuple[str, bytes]] = {}
+        self.mirror = ""
         self.on_closed: Callable[[], None] = lambda: None
         self.attributes: dict[str, str] = {}
         self.profiles: list[dict[str, Any]] = []

@@ -71,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._json(self._poll())
         offer = self._offer(path, "deploymentBase")
         if offer is not None and path.endswith(f"/{offer.action}"):
-            return self._json(_deployment(fleet.url, offer, fleet.deltas.get(offer.action)))
+            return self._json(_deployment(fleet, offer, fleet.deltas.get(offer.action)))
         if path.endswith("/delta"):
             fleet.ranges.append("delta")
             return self._send(200, fleet.deltas[path.split("/")[-2]][1])
@@ -212,10 +212,12 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _deployment(url: str, offer: Offer, delta: tuple[str, bytes] | None) -> dict[str, Any]:
-    links = {"download-http": {"href": f"{url}{BASE}/artifacts/{offer.action}"}}
+def _deployment(fleet: Fleet, offer: Offer, delta: tuple[str, bytes] | None) -> dict[str, Any]:
+    links = {"download-http": {"href": f"{fleet.url}{BASE}/artifacts/{offer.action}"}}
+    if fleet.mirror:
+        links["edgekit:mirror"] = {"href": f"{fleet.mirror}/bundles/{offer.bundle.sha256}"}
     if delta is not None:
-        href = f"{url}{BASE}/deltas/{offer.action}/delta"
+        href = f"{fleet.url}{BASE}/deltas/{offer.action}/delta"
         links[f"edgekit:delta:{delta[0]}"] = {"href": href}
     artifact = {
         "filename": offer.bundle.path.name,

@@ -1,4 +1,4 @@
-"""Updates by delta: fewer bytes where it works, the whole bundle where it does not."""
+"""Updates by delta and by a mirror: the server gives the whole bundle where they do not do."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from edgekit.delta import make_delta
 from tests.integration.agent_fleet import CONFIG, Device, Fleet, Offer, quiet_end, wait_for
 from tests.integration.agent_models import make_bundle
+from tests.integration.caching_mirror import mirroring
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -56,3 +57,19 @@ def test_a_delta_takes_the_place_of_the_download_unless_anything_is_wrong_with_i
     updated(fleet, tmp_path, "4.0.0", delta=wrong, base="0" * 64)
     assert fleet.ranges == [""]
     wait_for(lambda: not list((device.folder / "downloads").iterdir()))
+
+
+def test_an_update_comes_from_a_mirror_until_that_is_gone(
+    device: Device, fleet: Fleet, tmp_path: Path
+) -> None:
+    kept = make_bundle(tmp_path / "bundles", "1.0.0")
+    with mirroring("http://nobody", tmp_path / "mirror") as fleet.mirror:
+        (tmp_path / "mirror" / kept.sha256).write_bytes(kept.path.read_bytes())
+        (tmp_path / "mirror" / "mode").write_text("good")
+        first = fleet.offer(kept)
+        device.start()
+        wait_for(lambda: first.closed)
+        assert (first.outcome[0], fleet.ranges) == ("unexercised", [])
+    second = fleet.offer(make_bundle(tmp_path / "bundles", "2.0.0", shift=0.1))
+    wait_for(lambda: second.closed)
+    assert (second.outcome[0], fleet.ranges) == ("unexercised", [""])

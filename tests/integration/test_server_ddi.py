@@ -232,6 +232,12 @@ def test_an_artifact_is_only_for_a_device_that_is_offered_it(
     assert offered.ask("GET", href).status == 404
 
 
+def test_no_bundle_is_for_anybody_unless_the_operator_says_so(offered: SimulatedDevice) -> None:
+    artifact = artifact_of(offered)
+    assert offered.server.ask("GET", f"/bundles/{artifact['hashes']['sha256']}").status == 404
+    assert "edgekit:mirror" not in artifact["_links"]
+
+
 @pytest.mark.parametrize("name", ["../fleet.sqlite", "..%2f..%2fadmin.token", "%00", "x.MD5SUM"])
 def test_artifact_names_reach_no_other_file(offered: SimulatedDevice, name: str) -> None:
     action = base_of(offered)["id"]

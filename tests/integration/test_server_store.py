@@ -18,14 +18,17 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, InternalError
 
+from edgekit.device import Requirements
 from edgekit.errors import FormatError, StorageError
 from edgekit.telemetry import LogHistogram, Window
 from fleet_server.api.board import Board, Seat
 from fleet_server.domain.deployment import Deployment
+from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.selector import parse_selector
 from fleet_server.services.records.deployments import DeploymentRecord
 from fleet_server.services.records.devices import DeviceRecord, EnrolmentRecord
 from fleet_server.services.records.events import EventRecord
+from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
 from fleet_server.services.records.telemetry import WindowRecord
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
@@ -147,6 +150,34 @@ def test_tokens_are_replaced_whole(database: SqlDatabase) -> None:
         tables.tokens.put_enrolment(replace(record, uses_left=1))
     with database.read() as tables:
         assert tables.tokens.enrolment("x" * 64) == replace(record, uses_left=1)
+
+
+def test_a_bundle_is_listed_while_one_release_of_it_is(database: SqlDatabase) -> None:
+    variant = VariantRecord(
+        variant="v",
+        digest="a" * 64,
+        sha1="",
+        md5="",
+        size=1,
+        target="t",
+        requires=Requirements(runtimes=()),
+    )
+    first = ReleaseRecord(
+        model="m",
+        version="1",
+        state=ReleaseState.LISTED,
+        published_at=NOW,
+        variants=(variant,),
+    )
+    with database.write() as tables:
+        for version in ("1", "2"):
+            tables.releases.add(replace(first, version=version))
+        assert tables.releases.lists("a" * 64)
+        assert not tables.releases.lists("b" * 64)
+        tables.releases.set_state("m", "1", ReleaseState.REVOKED)
+        assert tables.releases.lists("a" * 64)
+        tables.releases.set_state("m", "2", ReleaseState.WITHDRAWN)
+        assert not tables.releases.lists("a" * 64)
 
 
 def test_windows_add_up_once_and_within_their_interval(database: SqlDatabase) -> None:

@@ -24,6 +24,10 @@ class Releases(Protocol):
         """Change the state of a release."""
         ...
 
+    def lists(self, digest: str) -> bool:
+        """Say whether a listed release has a bundle of that digest."""
+        ...
+
     def all(self) -> Sequence[ReleaseRecord]:
         """Return every release, oldest first."""
         ...

@@ -26,6 +26,12 @@ def test_defaults_then_file_then_arguments(tmp_path: Path) -> None:
         ("tick_s = inf", "tick_s must be above 0"),
         ("= 1", "cannot be read"),
         ("host = '0.0.0.0'", "--behind-proxy"),
+        ("downloads.mirror = 'cdn.example'", "downloads.mirror must be an address"),
+        ("downloads.mirror = 'https://cdn.example/'", "downloads.mirror must be an address"),
+        ("downloads.mirror = 'https://me:secret@cdn.example'", "without credentials"),
+        ("downloads.mirror = 'https://cdn.example/x?y'", "downloads.mirror must be an address"),
+        ("downloads.mirror = 'https://['", "downloads.mirror"),
+        ("downloads.public = 'x'", "downloads"),
     ],
 )
 def test_what_makes_no_sense_is_named(tmp_path: Path, text: str, words: str) -> None:
@@ -33,6 +39,14 @@ def test_what_makes_no_sense_is_named(tmp_path: Path, text: str, words: str) -> 
     with pytest.raises(UsageError, match=words) as caught:
         load_config(tmp_path, {})
     assert "server.toml" in str(caught.value)
+
+
+def test_a_mirror_holds_bundles_by_their_digests(tmp_path: Path) -> None:
+    (tmp_path / "server.toml").write_text("[downloads]\nmirror = 'https://cdn.example/fleet'\n")
+    downloads = load_config(tmp_path, {}).settings.downloads
+    assert downloads.link("ab" * 32) == f"https://cdn.example/fleet/bundles/{'ab' * 32}"
+    (tmp_path / "server.toml").unlink()
+    assert load_config(tmp_path, {}).settings.downloads.link("ab" * 32) == ""
 
 
 def test_beyond_loopback_is_fine_behind_a_proxy(tmp_path: Path) -> None:
