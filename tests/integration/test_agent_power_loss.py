@@ -28,11 +28,11 @@ from tests.integration.crash_states import (
     CrashState,
     Disk,
     Op,
-    build_shim,
     crash_states,
     mark,
     read_log,
 )
+from tests.integration.shims import build_shim
 
 pytestmark = [
     pytest.mark.integration,
@@ -68,7 +68,7 @@ class Recording:
         log = folder / "log"
         self.fleet.on_closed = lambda: mark(log, "closed")
         self.device.environment = {
-            "LD_PRELOAD": str(build_shim(folder)),
+            "LD_PRELOAD": str(build_shim("fs_shim", folder)),
             "FS_FOLDER": str(self.device.folder),
             "FS_LOG": str(log),
         }
