@@ -62,6 +62,8 @@ class File:
 
     def content(self, count: int, torn: float = 1.0) -> bytes:
         """Return the content with `count` pending operations, the last one cut at a share."""
+        if not count:
+            return self.sure
         data = bytearray(self.sure)
         for number, (at, chunk) in enumerate(self.pending[:count]):
             if chunk is None:
