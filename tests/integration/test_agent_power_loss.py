@@ -23,7 +23,7 @@ from device_agent.spool import Spool
 from edgekit.bundle import file_digest
 from edgekit.errors import EdgeKitError
 from edgekit.trust.cache import TrustCache
-from tests.integration.agent_fleet import QUICK, Device, Fleet, Offer, wait_for
+from tests.integration.agent_fleet import ANOTHER_BOOT, QUICK, Device, Fleet, Offer, wait_for
 from tests.integration.agent_models import BRIGHT, make_bundle
 from tests.integration.crash_states import (
     CrashState,
@@ -39,14 +39,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.needs("cc"),
 ]
-ANOTHER_BOOT = """
-import sys
-from pathlib import Path
-import device_agent.boot
-device_agent.boot._BOOT_ID = Path({file!r})
-from device_agent.__main__ import main
-sys.exit(main())
-"""
 SEED = 20261121
 
 
