@@ -209,6 +209,15 @@ minimum_inferences = 2
 folder = "{folder}"
 rate_hz = {rate_hz}
 """
+ANOTHER_BOOT = """
+import sys
+from pathlib import Path
+import device_agent.boot
+device_agent.boot._BOOT_ID = Path({file!r})
+from device_agent.__main__ import main
+sys.exit(main())
+"""
+"""An agent whose boot is named by a file, as on another machine or after a power cut."""
 
 
 @dataclass

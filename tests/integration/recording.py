@@ -2,7 +2,7 @@
 
     python -m tests.integration.recording tests/fixtures/0.1.0
 
-Run it once when a version is released and keep what it wrote:
+Run it once when a version is released, or when one says something new, and keep what it wrote:
 
     server/fleet.sql, server/...   a server's folder with one release, before devices came
     exchange.jsonl                 every request of client and agent with its answer, in order
@@ -41,8 +41,10 @@ from tests.integration.agent_fleet_http import DEVICE
 from tests.integration.agent_models import BRIGHT, DARK, make_bundle
 from tests.integration.server_fleet import Engineer, Server, everybody, now, until
 
+TOKEN_OF_SECONDS = "token_days = 0.00003\n"
 _HOP = {"connection", "transfer-encoding", "date", "content-length", "host", "x-request-id"}
-_SKIPPED = {"scheduler.lock", "agent.lock", ".lock", "port", "agent.toml", "status.json"}
+_SKIPPED = {"scheduler.lock", "agent.lock", ".lock", "port"}
+_SKIPPED |= {"agent.toml", "status.json", "profile.json"}
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,8 @@ def _live(server: Server, proxy: Proxy, folder: Path) -> None:
         samples.mkdir()
         for index, image in enumerate((DARK, BRIGHT)):
             np.save(samples / f"{index}.npy", image)
-        device.configure(CONFIG + f'[source]\nfolder = "{samples}"\nrate_hz = 50\n')
+        source = f'[source]\nfolder = "{samples}"\nrate_hz = 50\n'
+        device.configure(TOKEN_OF_SECONDS + CONFIG + source)
         device.enrol()
         with FleetClient(proxy.url, server.token) as client:
             wanted = NewRollout(model="digits", version="1.0.0", policy=everybody())

@@ -17,7 +17,7 @@ import pytest
 
 from tests.integration.agent_fleet import QUICK, Device, Fleet, quiet_end, wait_for
 from tests.integration.agent_models import BRIGHT, make_bundle
-from tests.integration.crash_states import build_shim
+from tests.integration.shims import build_shim
 
 pytestmark = [
     pytest.mark.integration,
@@ -61,7 +61,7 @@ def broken_from(device: Device, fail_at: int, number: int) -> None:
     flag.unlink(missing_ok=True)
     shim = folder / "fs_shim.so"
     device.environment = {
-        "LD_PRELOAD": str(shim if shim.exists() else build_shim(folder)),
+        "LD_PRELOAD": str(shim if shim.exists() else build_shim("fs_shim", folder)),
         "FS_FOLDER": str(device.folder),
         "FS_COUNTER": str(counter),
         "FS_FLAG": str(flag),

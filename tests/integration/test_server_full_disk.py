@@ -16,7 +16,6 @@ import pytest
 from edgekit.client.wire.admission import NewEnrolmentToken
 from edgekit.errors import EdgeKitError, StorageError
 from edgekit.protocol import TelemetryBatch
-from tests.integration.crash_states import build_shim
 from tests.integration.server_fleet import (
     Answer,
     Engineer,
@@ -26,6 +25,7 @@ from tests.integration.server_fleet import (
     everybody,
     until,
 )
+from tests.integration.shims import build_shim
 
 pytestmark = [pytest.mark.integration, pytest.mark.needs("cc")]
 
@@ -81,7 +81,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     server = Server(tmp_path / "server")
     server.init()
     server.environment = {
-        "LD_PRELOAD": str(build_shim(tmp_path)),
+        "LD_PRELOAD": str(build_shim("fs_shim", tmp_path)),
         "FS_FOLDER": str(server.data),
         "FS_FLAG": str(flag),
     }
