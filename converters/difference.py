@@ -12,6 +12,7 @@ import numpy as np
 
 from edgekit import codec
 from edgekit.bundle import Bundle, open_bundle
+from edgekit.errors import UsageError
 from edgekit.golden import compute_golden, read_golden
 from edgekit.runtime import open_session
 
@@ -36,8 +37,15 @@ def differences(first: Path, second: Path) -> list[Change]:
 
     Raises:
         BundleError: One of them is damaged.
+        UsageError: They are of different models, so that everything would differ.
     """
     a, b = open_bundle(first), open_bundle(second)
+    if a.manifest.model != b.manifest.model:
+        raise UsageError(
+            f"of the model {b.manifest.model}, {first} is of {a.manifest.model}",
+            where=str(second),
+            todo="compare two bundles of one model",
+        )
     before, after = (dict(_flat(codec.plain(x.manifest), "")) for x in (a, b))
     changes = [
         Change(field=name, before=before.get(name, "-"), after=after.get(name, "-"))

@@ -1,28 +1,40 @@
 """Where a quantized file loses: the signal that is left after each layer, and the layer's range.
 
-Float and quantized file run side by side on the same samples. ONNX only: the values between the
-layers of other formats have no names that both files share.
+Float and quantized file run side by side on the same samples; tensors that have the same name in
+both are compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from converters.evaluate import decibels
-from converters.extras import need
 from converters.proof import Reference
 from converters.quantize import Calibration
-from converters.targets.onnx_observe import activations
-from edgekit.manifest import Preprocessing
+from converters.targets import onnx_observe, openvino_observe, tflite_observe
+from converters.targets.base import Observer, Spot
+from edgekit.manifest import ModelFormat, Preprocessing
 from edgekit.runtime.base import Tensor
 
-_LAYERS = frozenset(
-    {"Add", "AveragePool", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "LSTM", "MatMul"}
-)
+_OBSERVERS: Mapping[ModelFormat, Observer] = {
+    ModelFormat.ONNX: onnx_observe,
+    ModelFormat.OPENVINO: openvino_observe,
+    ModelFormat.TFLITE: tflite_observe,
+}
+_ONNX = {
+    *("Add", "AveragePool", "Conv", "ConvTranspose", "GRU", "Gemm", "GlobalAveragePool"),
+    *("LSTM", "MatMul"),
+}
+_OPENVINO = {"AvgPool", "Convolution", "ConvolutionBackpropData", "GroupConvolution", "ReduceMean"}
+_TFLITE = {
+    *("ADD", "AVERAGE_POOL_2D", "BATCH_MATMUL", "CONV_2D", "CONV_2D_TRANSPOSE"),
+    *("DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MEAN"),
+}
+_LAYERS = _ONNX | _OPENVINO | _TFLITE
 MAX_LAYERS = 200
 
 
@@ -46,25 +58,38 @@ class Layer:
 
 
 def layers_of(
-    floating: Path, quantized: Path, reference: Reference, preprocessing: Preprocessing | None
+    kind: ModelFormat,
+    floating: Path,
+    quantized: Path,
+    reference: Reference,
+    preprocessing: Preprocessing | None,
 ) -> tuple[Layer, ...]:
     """Return the layers that both files have, in order, on the golden samples; 200 at most."""
-    float_names = {name for name, _ in _outputs(floating)}
-    shared = [(name, kind) for name, kind in _outputs(quantized) if name in float_names]
-    shared = [(name, kind) for name, kind in shared if kind in _LAYERS][:MAX_LAYERS]
+    observer = _OBSERVERS[kind]
+    shared = _shared(observer, floating, quantized)
     if not shared:
         return ()
-    names = [name for name, _ in shared]
-    samples, count = _golden(reference, preprocessing), len(reference.golden)
-    losses = {name: _Loss() for name in names}
+    samples = _golden(reference, preprocessing)
+    losses = {spot.name: _Loss() for spot in shared}
     for wanted, got in zip(
-        activations(floating, names, samples, count),
-        activations(quantized, names, samples, count),
+        observer.values(floating, list(losses), samples.tensors()),
+        observer.values(quantized, [spot.tensor for spot in shared], samples.tensors()),
         strict=True,
     ):
-        for name, loss in losses.items():
-            loss.see(wanted[name], got[name])
-    return tuple(losses[name].layer(name, kind) for name, kind in shared)
+        for spot in shared:
+            losses[spot.name].see(wanted[spot.name], got[spot.tensor])
+    return tuple(losses[spot.name].layer(spot.name, spot.operator) for spot in shared)
+
+
+def _shared(observer: Observer, floating: Path, quantized: Path) -> list[Spot]:
+    """Return the layers of a quantized file by their names in the float file."""
+    known = {spot.name for spot in observer.spots(floating)}
+    found = [
+        replace(spot, name=next((n for n in (spot.name, spot.tensor) if n in known), ""))
+        for spot in observer.spots(quantized)
+        if spot.operator in _LAYERS
+    ]
+    return [spot for spot in found if spot.name][:MAX_LAYERS]
 
 
 class _Loss:
@@ -90,13 +115,6 @@ class _Loss:
             low=self._low,
             high=self._high,
         )
-
-
-def _outputs(model: Path) -> Iterator[tuple[str, str]]:
-    graph = need("onnx").load(model, load_external_data=False).graph
-    for node in graph.node:
-        for name in node.output[:1]:
-            yield str(name), str(node.op_type)
 
 
 def _golden(reference: Reference, preprocessing: Preprocessing | None) -> Calibration:

@@ -36,7 +36,6 @@ from edgekit import codec
 from edgekit.bench import Summary
 from edgekit.bundle import Bundle
 from edgekit.errors import BudgetError
-from edgekit.manifest import ModelFormat
 from edgekit.runtime import open_session
 
 FINISHED = "finished"
@@ -152,10 +151,15 @@ def _package(
 
 def _layers(made: _Made, prepared: Prepared, plan: ConversionPlan) -> tuple[Layer, ...]:
     """Return what is left after each layer of a file that was quantized with ranges."""
-    rung, model = made.climbed.rung, made.climbed.checked.model
-    if made.variant.target.format is not ModelFormat.ONNX or rung.kind is not Kind.STATIC:
+    if made.climbed.rung.kind is not Kind.STATIC:
         return ()
-    return layers_of(made.floating, model, prepared.reference, plan.preprocessing)
+    return layers_of(
+        made.variant.target.format,
+        made.floating,
+        made.climbed.checked.model,
+        prepared.reference,
+        plan.preprocessing,
+    )
 
 
 def _candidate(made: _Made, latency: Summary) -> Candidate:

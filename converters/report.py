@@ -81,7 +81,7 @@ class VariantReport:
         peak_mb: Most memory that a process with this model alone held, MiB; None if unknown.
         front: Whether no other variant is as fast, as small and as accurate, and better in one.
         latency_ms: Every run that was measured, to a microsecond.
-        layers: Signal that is left after each layer; empty for formats that do not tell.
+        layers: Signal that is left after each layer; empty for files without ranges.
     """
 
     variant: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +11,7 @@ from converters.capture import Captured
 from converters.quantize import Calibration, Recipe, Rung
 from edgekit.device import RuntimeRange
 from edgekit.manifest import ModelFormat
+from edgekit.runtime.base import Tensor
 
 
 class Target(Protocol):
@@ -69,3 +72,30 @@ class Target(Protocol):
 
     def runtimes(self, model: Path, rung: Rung) -> tuple[RuntimeRange, ...]:
         """Return the runtimes that a file of this target is right on, and from which version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """What one operator of a file gives, where it can be looked at.
+
+    Attributes:
+        name: Of its first output.
+        operator: Its kind, in the words of the format.
+        tensor: The tensor to look at: the same, or what is left of it once it is stored in 8 bits.
+    """
+
+    name: str
+    operator: str
+    tensor: str
+
+
+class Observer(Protocol):
+    """Looks between the layers of a format's files; a module is one."""
+
+    def spots(self, model: Path) -> Iterator[Spot]:
+        """Yield the operators of a file in the order in which they run."""
+
+    def values(
+        self, model: Path, names: Sequence[str], samples: Iterable[list[Tensor]]
+    ) -> Iterator[dict[str, Tensor]]:
+        """Yield the real values of tensors by name, sample by sample."""

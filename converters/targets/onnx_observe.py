@@ -5,7 +5,7 @@ One sample's activations are in memory at a time, whatever the number of samples
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from converters.extras import need
 from converters.quantize import Calibration
 from converters.quantize.ranges import choose_range, histogram
 from converters.quantize.recipes import Method
+from converters.targets.base import Spot
 from edgekit.runtime import Tensor
 
 MAX_OBSERVED = 128
 _MAX_RANKED = 16
 _WEIGHTED = ("Conv", "Gemm")
+_STORES = ("QuantizeLinear", "DequantizeLinear")
 
 
 def input_names(model: Path) -> list[str]:
@@ -62,6 +64,14 @@ def activations(
     model: Path, names: Sequence[str], calibration: Calibration, count: int
 ) -> Iterator[dict[str, Tensor]]:
     """Yield the values of tensors for up to `count` samples, evenly chosen."""
+    step = max(1, len(calibration.samples) // count)
+    return values(model, names, islice(calibration.tensors(), 0, step * count, step))
+
+
+def values(
+    model: Path, names: Sequence[str], samples: Iterable[list[Tensor]]
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the values of tensors, inputs among them, for each sample."""
     onnx, ort = need("onnx"), need("onnxruntime")
     loaded = onnx.load(model)
     ends = {value.name for value in loaded.graph.output}
@@ -76,11 +86,23 @@ def activations(
     session = ort.InferenceSession(
         loaded.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    step = max(1, len(calibration.samples) // count)
-    for tensors in islice(calibration.tensors(), 0, step * count, step):
+    for tensors in samples:
         feed = dict(zip(inputs, tensors, strict=True))
         answers = dict(zip(asked, session.run(asked, feed), strict=True)) if asked else {}
         yield {**{n: t for n, t in feed.items() if n in names}, **answers}
+
+
+def spots(model: Path) -> Iterator[Spot]:
+    """Yield what each operator gives; where it is stored in 8 bits, what is left of it then.
+
+    A quantized file has no ReLU after a layer: storing what comes out cuts it off at zero.
+    """
+    graph = need("onnx").load(model, load_external_data=False).graph
+    stored = {node.input[0]: node.output[0] for node in graph.node if node.op_type in _STORES}
+    for node in graph.node:
+        for name in node.output[:1]:
+            left = stored.get(stored.get(name, ""), name)
+            yield Spot(name=str(name), operator=str(node.op_type), tensor=str(left))
 
 
 def correct_biases(model: Path, quantized: Any, calibration: Calibration) -> None:  # noqa: ANN401 (onnx)

@@ -55,7 +55,7 @@ class OpenVinoTarget:
         _ONNX.lower(captured, between)
         try:
             with quiet_python():
-                out.write_bytes(_packed(_library().convert_model(between), out))
+                out.write_bytes(_packed(library().convert_model(between), out))
         except (EdgeKitError, OSError):
             raise
         except Exception as error:
@@ -80,7 +80,7 @@ class OpenVinoTarget:
         """Write the quantized form. Raises as `Target.quantize` does."""
         try:
             with quiet_python():
-                loaded = _library().Core().read_model(*openvino_file.read(model))
+                loaded = library().Core().read_model(*openvino_file.read(model))
                 if rung.kind is Kind.STATIC:
                     loaded = _static(loaded, rung, calibration)
                 out.write_bytes(_packed(loaded, out, half=rung.kind is Kind.HALF))
@@ -97,7 +97,12 @@ class OpenVinoTarget:
         return (RUNTIME,)
 
 
-def _library() -> Any:  # noqa: ANN401 (openvino)
+def library() -> Any:  # noqa: ANN401 (openvino)
+    """Return OpenVINO, its telemetry kept off.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
     try:
         return importlib.import_module("edgekit.runtime.openvino_library").openvino
     except ModuleNotFoundError as error:
@@ -154,7 +159,7 @@ def _packed(model: Any, out: Path, *, half: bool = False) -> bytes:  # noqa: ANN
     """Return a model as the one file that EdgeKit packs, the same on every run."""
     xml = out.with_suffix(".xml")
     weights = out.with_suffix(".bin")
-    _library().save_model(model, xml, compress_to_fp16=half)
+    library().save_model(model, xml, compress_to_fp16=half)
     try:
         return openvino_file.pack(canonical(xml.read_bytes()), weights.read_bytes())
     finally:

@@ -119,3 +119,47 @@ def skewed() -> nn.Module:
         model[1].bias[0] *= 3000.0
         model[5].weight[:, :16] /= 3000.0
     return model
+
+
+def coarse() -> nn.Module:
+    """Return `tiny` skewed on purpose: one channel is dead, and the weights that it had are large.
+
+    The steps of all other weights of the last layer grow with them; what these lose by rounding
+    has a mean, for activations are positive.
+    """
+    model = tiny()
+    with torch.no_grad():
+        model[1].bias[0] = -50.0
+        model[5].weight[:, :16] *= 30.0
+    return model
+
+
+class Recurrent(nn.Module):  # type: ignore[misc] # (torch is untyped here)
+    """Two recurrent layers for [N, 20, 16], the answer of the last step, six scores."""
+
+    def __init__(self, kind: type[nn.Module]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.rows = kind(16, 32, num_layers=2, batch_first=True)
+        self.last = nn.Linear(32, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return six scores."""
+        return self.last(self.rows(x)[0][:, -1])
+
+
+def gru() -> nn.Module:
+    """Return two GRUs with a linear layer after them."""
+    return Recurrent(nn.GRU)
+
+
+def lstm() -> nn.Module:
+    """Return two LSTMs with a linear layer after them."""
+    return Recurrent(nn.LSTM)
+
+
+def gru_alone() -> nn.Module:
+    """Return GRUs with nothing after them."""
+    model = Recurrent(nn.GRU)
+    model.last = nn.Identity()
+    return model

@@ -24,7 +24,7 @@ from edgekit.device import DeviceProfile, pick_variant
 from edgekit.errors import BudgetError, InconclusiveError
 from edgekit.manifest import Precision, Preprocessing
 from edgekit.verdict import Verdict
-from tests.integration.convert_models import skewed
+from tests.integration.convert_models import coarse, skewed
 
 pytestmark = pytest.mark.integration
 MODELS = "tests.integration.convert_models"
@@ -151,14 +151,30 @@ def test_on_a_skewed_network_equalisation_gains_what_min_max_loses(
     worse_by_db: float,
 ):
     def sqnr_db(name: str) -> float:
-        (one,) = (r for r in INT8.rungs if r.name == name)
-        free = Limits(relative_diff=9.0, sqnr_db=-99.0, agreement=0.0, golden_diff=4 / 255)
-        monkeypatch.setattr(TARGET, "recipes", (replace(INT8, rungs=(one,), limits=free),))
-        cache = skewed_plan.out.parent / "cache"
-        made = replace(skewed_plan, out=tmp_path / name.replace(" ", "-"), cache=cache)
-        return convert(made).variants[0].sqnr_db
+        made = replace(skewed_plan, out=tmp_path / name.replace(" ", "-"))
+        return signal_of(name, made, monkeypatch)
 
     assert sqnr_db(rung) > sqnr_db("min-max") + worse_by_db
+
+
+def test_on_a_network_skewed_to_coarse_steps_bias_correction_alone_gains_what_rounding_shifts(
+    skewed_plan: ConversionPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    torch.manual_seed(0)
+    torch.save(coarse().eval().state_dict(), tmp_path / "w.pt")
+    made = replace(skewed_plan, weights=tmp_path / "w.pt", metric="parity")
+    plain = signal_of("mse", replace(made, out=tmp_path / "plain"), monkeypatch)
+    gained = signal_of("mse, bias correction", replace(made, out=tmp_path / "b"), monkeypatch)
+    assert gained > plain + 5.0
+
+
+def signal_of(rung: str, plan: ConversionPlan, monkeypatch: pytest.MonkeyPatch) -> float:
+    """Return the SQNR of int8 by one rung alone, dB, however bad it is."""
+    (one,) = (r for r in INT8.rungs if r.name == rung)
+    free = Limits(relative_diff=9.0, sqnr_db=-99.0, agreement=0.0, golden_diff=4 / 255)
+    monkeypatch.setattr(TARGET, "recipes", (replace(INT8, rungs=(one,), limits=free),))
+    cache = plan.evaluation.parent / "cache"
+    return convert(replace(plan, cache=cache)).variants[0].sqnr_db
 
 
 def test_a_slower_quantized_variant_is_left_out_unless_it_is_allowed(

@@ -12,6 +12,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from converters.evaluate import sqnr_db
 from converters.plan import ConversionPlan
 from converters.report import ConversionReport
 from edgekit import codec
@@ -85,6 +86,30 @@ def test_int8_ranges_come_from_all_samples(report: ConversionReport):
     for variant in report.variants:
         if variant.variant.endswith("int8"):
             assert variant.sqnr_db > 30
+
+
+@pytest.mark.parametrize(
+    ("variant", "kinds"),
+    [
+        ("onnx-int8", ["Conv", "Gemm"]),
+        ("tflite-int8", ["DEPTHWISE_CONV_2D", "FULLY_CONNECTED"]),
+    ],
+)
+def test_the_signal_after_each_layer_is_told_and_ends_with_that_of_the_answers(
+    plan: ConversionPlan, report: ConversionReport, variant: str, kinds: list[str]
+):
+    """A layer with ReLU counts as it is stored: what is cut off at zero is no loss."""
+    (told,) = (v for v in report.variants if v.variant == variant)
+    assert [layer.operator for layer in told.layers] == kinds
+    first, last = told.layers
+    assert first.sqnr_db > 30
+    assert first.low == 0
+    float_name = variant.replace("int8", "fp32")
+    exact, rounded = (
+        read_golden(open_bundle(plan.out / f"digits-1.0.0-{name}.bundle")).outputs[0]
+        for name in (float_name, variant)
+    )
+    assert last.sqnr_db == pytest.approx(sqnr_db(exact, rounded), abs=0.1)
 
 
 def test_int8_is_smaller_than_fp32(report: ConversionReport):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from converters.evaluate import sqnr_db
 from converters.given import package_given
 from converters.plan import ConversionPlan
 from converters.report import ConversionReport
@@ -80,6 +81,19 @@ def test_float32_is_float32_and_int8_is_int8(folder: Path, report: ConversionRep
     packed = open_bundle(folder / "out" / "digits-1-openvino-int8.bundle").read("model.openvino")
     (folder / "int8.openvino").write_bytes(packed)
     assert b'element_type="i8"' in openvino_file.read(folder / "int8.openvino")[0]
+
+
+def test_the_signal_after_each_layer_is_told_and_ends_with_that_of_the_answers(
+    folder: Path, report: ConversionReport
+):
+    (told,) = (v for v in report.variants if v.variant == "openvino-int8")
+    assert [layer.operator for layer in told.layers] == ["Convolution", "MatMul"]
+    assert all(layer.sqnr_db > 20 for layer in told.layers)
+    exact, rounded = (
+        read_golden(open_bundle(folder / "out" / f"digits-1-{name}.bundle")).outputs[0]
+        for name in ("openvino-fp32", "openvino-int8")
+    )
+    assert told.layers[-1].sqnr_db == pytest.approx(sqnr_db(exact, rounded), abs=0.1)
 
 
 @pytest.mark.parametrize("variant", VARIANTS[1:])
