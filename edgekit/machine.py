@@ -53,6 +53,16 @@ def probe(at_s: float, *, system: Path = SYSTEM) -> Probe:
     )
 
 
+def numbers(probe: Probe) -> dict[str, float]:
+    """Return what telemetry says of the machine: known facts by name, `throttled` as 0 or 1."""
+    known = {
+        "temperature_c": probe.temperature_c,
+        "frequency_mhz": probe.frequency_mhz,
+        "throttled": probe.throttled,
+    }
+    return {name: float(value) for name, value in known.items() if value is not None}
+
+
 def governor(system: Path = SYSTEM) -> str:
     """Return the governor of frequency of the first core; empty where the system does not say."""
     return text_of(system / _CPUS / "cpu0/cpufreq/scaling_governor")

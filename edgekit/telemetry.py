@@ -16,6 +16,7 @@ OTHER_CLASS = "other"
 MAX_DRIFT_STATISTICS = 32
 MAX_DRIFT_BINS = 128
 MAX_ANSWERS = 200
+MAX_MACHINE_NUMBERS = 16
 MAX_NAME = 128
 
 
@@ -110,6 +111,8 @@ class Window:
             the inputs and answers of this window looked like. Empty when the bundle brings none.
         answers: Id of a request to the class that was its answer; only where the device's owner
             asked for it, and only a sample.
+        machine: State of the machine at the end, as `edgekit.machine.numbers` names it; what the
+            system does not say is left out.
     """
 
     seq: int
@@ -130,6 +133,7 @@ class Window:
     state: str = "steady"
     drift: dict[str, tuple[int, ...]] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, float] = field(default_factory=dict)
 
 
 def confidence_bins(scores: Iterable[float]) -> tuple[int, ...]:

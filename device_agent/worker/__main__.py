@@ -34,7 +34,7 @@ from device_agent.worker.recorder import Recorder
 from device_agent.worker.server import InferenceServer
 from device_agent.worker.shadow import Mirror, Tap
 from device_agent.worker.sources import Replay
-from edgekit import log
+from edgekit import log, machine
 from edgekit.errors import BundleError, EdgeKitError, ProofError, UsageError
 from edgekit.protocol import Reason
 from edgekit.shadow import ShadowOrder
@@ -225,6 +225,7 @@ def _start(spec: WorkerSpec, line: Line) -> Worker:
         clock=time.monotonic,
         rss_mb=rss_mb,
         answers_share=spec.answers_share,
+        machine=lambda: machine.numbers(machine.probe(time.monotonic())),
     )
     engine = load_engine(
         Path(spec.bundle),

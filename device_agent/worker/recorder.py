@@ -66,12 +66,13 @@ class Recorder:
         clock: Callable[[], float],
         rss_mb: Callable[[], float],
         answers_share: float = 0.0,
+        machine: Callable[[], dict[str, float]] = dict,
     ) -> None:
         """Start closed: nothing is recorded to the spool before `open`."""
         self._spool = spool
         self._model, self._digest, self._boot_id = model, digest, boot_id
         self._window_s, self._deadline_ms = window_s, deadline_ms or float("inf")
-        self._clock, self._rss_mb = clock, rss_mb
+        self._clock, self._rss_mb, self._machine = clock, rss_mb, machine
         self._answers_share = answers_share
         self.reference: DriftReference | None = None
         self._features_due_s = 0.0
@@ -208,6 +209,7 @@ class Recorder:
             state=self._mode,
             answers=window.answers,
             drift=self._counted(window.features),
+            machine=self._machine(),
         )
 
     def _counted(self, features: list[Features]) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,14 @@ from datetime import datetime, timedelta
 
 from edgekit.errors import FormatError
 from edgekit.protocol import MAX_BATCH_WINDOWS, TelemetryBatch, TelemetryReceipt
-from edgekit.telemetry import MAX_ANSWERS, MAX_DRIFT_BINS, MAX_DRIFT_STATISTICS, MAX_NAME, Window
+from edgekit.telemetry import (
+    MAX_ANSWERS,
+    MAX_DRIFT_BINS,
+    MAX_DRIFT_STATISTICS,
+    MAX_MACHINE_NUMBERS,
+    MAX_NAME,
+    Window,
+)
 from fleet_server.services.errors import TooLargeError
 from fleet_server.services.ports.database import Database
 from fleet_server.services.records.telemetry import WindowRecord, WindowTotals
@@ -142,4 +149,6 @@ def is_sound(window: Window) -> bool:
         and all(len(n) <= MAX_NAME and len(b) <= MAX_DRIFT_BINS for n, b in window.drift.items())
         and len(window.answers) <= MAX_ANSWERS
         and all(0 < len(w) <= MAX_NAME for pair in window.answers.items() for w in pair)
+        and len(window.machine) <= MAX_MACHINE_NUMBERS
+        and all(len(n) <= MAX_NAME and math.isfinite(v) for n, v in window.machine.items())
     )

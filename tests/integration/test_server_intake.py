@@ -60,7 +60,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def record(seq: int, *, device: str = "d1") -> WindowRecord:
     window = Window(
-        seq=seq, model="m", digest="d" * 64, boot_id="b", ended_mono_s=1.0, duration_s=1.0
+        seq=seq,
+        model="m",
+        digest="d" * 64,
+        boot_id="b",
+        ended_mono_s=1.0,
+        duration_s=1.0,
+        machine={"temperature_c": 71.5},
     )
     return WindowRecord(
         device_id=device, spool_id="s", window=window, received_at=NOW, ended_at=NOW
@@ -250,10 +256,11 @@ def test_a_warehouse_reads_the_export(database: SqlDatabase, tmp_path: Path) -> 
     with duckdb.connect() as warehouse:
         row = warehouse.execute(
             "SELECT count(*), max(seq), epoch_us(min(received_at)), any_value(body::JSON->>'model')"
+            ", max((body::JSON->'machine'->>'temperature_c')::DOUBLE)"
             f" FROM '{out}'"
         ).fetchone()
     assert row is not None
-    assert (row[0], row[1], row[3]) == (100, 100, "m")
+    assert (row[0], row[1], *row[3:]) == (100, 100, "m", 71.5)
     assert row[2] == int(NOW.timestamp() * 1_000_000)
 
 

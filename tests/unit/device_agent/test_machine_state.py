@@ -1,4 +1,4 @@
-"""What status and metrics say about the machine, read from a folder that stands for /."""
+"""What status, metrics and telemetry say of the machine, read from a folder that stands for /."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from device_agent import metrics, report
 from device_agent.status import Status
-from edgekit.machine import probe
+from edgekit.machine import numbers, probe
 
 
 def of(system: Path) -> Status:
@@ -47,6 +47,12 @@ def test_metrics_show_the_machine(tmp_path: Path) -> None:
         "edgekit_machine_throttle_events_total 3",
         'edgekit_machine_power_mode{governor="powersave"} 1',
     }
+
+
+def test_telemetry_says_only_what_the_machine_tells(tmp_path: Path) -> None:
+    assert numbers(probe(0.0, system=tmp_path)) == {}
+    told = numbers(probe(0.0, system=warm(tmp_path)))
+    assert told == {"temperature_c": 71.25, "frequency_mhz": 1500.0, "throttled": 1.0}
 
 
 def test_a_machine_that_tells_nothing_gets_no_line(tmp_path: Path) -> None:

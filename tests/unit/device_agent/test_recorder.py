@@ -45,6 +45,7 @@ def recorder(spool: Spool, clock: Clock) -> Recorder:
         deadline_ms=5,
         clock=clock,
         rss_mb=lambda: 12.5,
+        machine=lambda: {"temperature_c": 61.5},
     )
 
 
@@ -67,6 +68,7 @@ def test_a_window_sums_up_what_happened_in_it(
     assert window.classes == {"three": 2}
     assert sum(window.confidence) == 2
     assert (window.state, window.rss_mb) == ("probation", 12.5)
+    assert window.machine == {"temperature_c": 61.5}
     assert (window.ended_mono_s, window.duration_s) == (160.0, 60.0)
 
 

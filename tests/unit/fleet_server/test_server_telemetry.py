@@ -22,6 +22,7 @@ WINDOW = Window(
     inferences=3,
     latency_ms=LogHistogram.of([1.0, 2.0, 4.0]),
     drift={"brightness": (1, 0, 2)},
+    machine={"temperature_c": -12.5},
 )
 BATCH = TelemetryBatch(spool_id="s", boot_id="boot", sent_mono_s=130.0, windows=(WINDOW,))
 
@@ -66,6 +67,9 @@ def test_a_usual_window_is_sound() -> None:
         {"drift": {"brightness": (1, -1)}},
         {"drift": {"brightness": (0,) * 129}},
         {"drift": {str(number): (1,) for number in range(33)}},
+        {"machine": {"temperature_c": float("inf")}},
+        {"machine": {"m" * 129: 1.0}},
+        {"machine": {str(number): 1.0 for number in range(17)}},
         {"latency_ms": LogHistogram(count=-1)},
         {"latency_ms": LogHistogram(sum_log=float("nan"))},
         {"latency_ms": LogHistogram(sum_log_squared=float("inf"))},
