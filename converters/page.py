@@ -16,6 +16,8 @@ from converters.report import Attempt, ConversionReport, VariantReport
 
 PAGE = "report.html"
 _WIDTH = 560
+# Characters of a layer's kind and name together that fit before its bar.
+_LABEL = 40
 _BINS = 56
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --ours: #2a7; --bad: #c43; --soft: #8882; }
@@ -147,7 +149,7 @@ def _layers(v: VariantReport) -> str:
     rows = []
     for index, layer in enumerate(v.layers):
         y = 12 + 18 * index
-        name = escape(layer.name[-34:])
+        name = escape(layer.name[len(layer.operator) - _LABEL :])
         colour = "var(--bad)" if index == worst and losses[worst] > 0 else "var(--ours)"
         rows.append(
             f"<text x=0 y={y + 4}>{escape(layer.operator)} {name}</text>"

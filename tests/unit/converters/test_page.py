@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 from converters.collection import Facts
@@ -69,3 +70,17 @@ def test_the_page_shows_latencies_layers_and_calibration():
 
 def test_a_conversion_without_accuracy_has_a_page():
     assert "<svg" in html_page(REPORT, {})
+
+
+def test_the_name_of_a_layer_ends_before_its_bar_however_long_it_is():
+    layer = Layer(
+        name="a/very/long/path/of/a/layer/that/nobody/reads/ReLU_2",
+        operator="DEPTHWISE_CONV_2D",
+        sqnr_db=40.0,
+        low=0.0,
+        high=1.0,
+    )
+    page = html_page(replace(REPORT, variants=(replace(VARIANT, layers=(layer,)),)), {})
+    (label,) = re.findall(r">(DEPTHWISE_CONV_2D [^<]*)<", page)
+    assert label.endswith("/ReLU_2")
+    assert len(label) <= 41
