@@ -59,10 +59,15 @@ async def _holding(
 
 
 async def _leaving(body: Body, downloads: DownloadService, device: DeviceRecord) -> Chunks:
-    """Give the slot back after the last byte."""
+    """Give the slot back before the last piece: who has that may go, and ends this by going."""
+    held: list[str | bytes | memoryview] = []
     async for chunk in body:
-        yield chunk
+        for piece in held:
+            yield piece
+        held = [chunk]
     await run_in_threadpool(downloads.leave, device)
+    for piece in held:
+        yield piece
 
 
 def _reaches_the_end(response: Response) -> bool:

@@ -1,6 +1,6 @@
 """How many devices of one site download at the same time: slots in the database, for all processes.
 
-A slot ends by itself: it is renewed while bytes flow, given back after the last byte, and kept for
+A slot ends by itself: it is renewed while bytes flow, given back with the last bytes, and kept for
 a while after a connection that broke, so that a device that resumes finds its place.
 """
 
