@@ -77,12 +77,17 @@ class Load:
         return float(np.diff(np.sort(self.times)).max()) * 1e3
 
     def p99_ms(self) -> tuple[float, float]:
-        """Return the 99th percentile of the latency before the change, and during it."""
+        """Return the 99th percentile of the latency before the change, and during it.
+
+        Where nothing is answered during the change, the silence stands for the latency.
+        """
         times, latencies_ms = np.asarray(self.times), np.asarray(self.latencies_ms)
         began, ended = self.change
         before, during = times < began, (times >= began) & (times <= ended)
-        steady, changing = (float(np.percentile(latencies_ms[at], 99)) for at in (before, during))
-        return steady, changing
+        steady = float(np.percentile(latencies_ms[before], 99))
+        if not during.any():
+            return steady, self.silence_ms()
+        return steady, float(np.percentile(latencies_ms[during], 99))
 
     def _ask(self) -> None:
         connection = http.client.HTTPConnection(self.netloc, timeout=10.0)
