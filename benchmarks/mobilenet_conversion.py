@@ -3,9 +3,9 @@
 Weights are random, calmed as `networks.settle` says, with batch norms settled and a last layer
 fitted on frames, for no published ones are to be had and the bare random network is refused (7 dB
 of 15): accuracy means agreement with torch on 100 held-out video frames. 300 other frames
-calibrate. Every conversion is a process of its own without a cache, with two threads; memory is the
-most that it held. `cpu s` are the processor seconds of all threads: on a busy machine they tell
-more than the time that went by. What fails or is refused is a row that says why.
+calibrate. Every conversion is a process of its own without a cache, with two threads. `cpu s` are
+the processor seconds of all threads: on a busy machine they tell more than the time that went by.
+What fails or is refused is a row that says why.
 The baseline is what a person writes without us: torch's exporter and ONNX Runtime's
 `quantize_static` with its defaults, which proves nothing.
 """
@@ -48,7 +48,7 @@ runpy.run_path("benchmarks/peers/plain_int8.py", run_name="__main__")
 
 def run(short: bool) -> list[Result]:
     """Measure; the short form each once, the long one five times."""
-    found: dict[str, list[tuple[float, float, dict[str, float]]]] = {}
+    found: dict[str, list[tuple[float, dict[str, float]]]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write(folder)
@@ -58,16 +58,12 @@ def run(short: bool) -> list[Result]:
                 row = f"{candidate}: {refused}" if refused else candidate
                 found.setdefault(row, []).append(measured)
     seconds = {name: [run[0] for run in runs] for name, runs in found.items()}
-    memory_mb = {name: [run[1] for run in runs] for name, runs in found.items()}
-    told = {name: runs[-1][2] for name, runs in found.items()}
-    return [*_rows("time", "s", seconds, told), *_rows("peak memory", "MiB", memory_mb, {})]
+    told = {name: runs[-1][1] for name, runs in found.items()}
+    return list(_rows(seconds, told))
 
 
 def _rows(
-    condition: str,
-    unit: str,
-    found: Mapping[str, list[float]],
-    told: Mapping[str, dict[str, float]],
+    found: Mapping[str, list[float]], told: Mapping[str, dict[str, float]]
 ) -> Iterator[Result]:
     """Yield a row a candidate; what a person writes counts as 1, what was refused has no ratio."""
     for name, values in found.items():
@@ -77,8 +73,8 @@ def _rows(
         yield Result(
             question=QUESTION,
             candidate=name,
-            condition=condition,
-            summary=summarize(values, unit=unit),
+            condition="time",
+            summary=summarize(values, unit="s"),
             ratio=over,
             numbers=told.get(name, {}),
             samples=tuple(values),
@@ -100,8 +96,8 @@ def _candidates(folder: Path, turn: int) -> dict[str, list[str]]:
     return found
 
 
-def _timed(words: list[str]) -> tuple[str, tuple[float, float, dict[str, float]]]:
-    """Return why it failed, seconds, peak memory in MiB, and what a conversion tells."""
+def _timed(words: list[str]) -> tuple[str, tuple[float, dict[str, float]]]:
+    """Return why it failed, seconds, and what a conversion tells."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
         process = subprocess.Popen(words, cwd=CHECKOUT, stdout=out, stderr=errors)
@@ -117,7 +113,7 @@ def _timed(words: list[str]) -> tuple[str, tuple[float, float, dict[str, float]]
     told = json.loads(text)["variants"][0] if text.startswith("{") else {}
     numbers = {key: float(told[key]) for key in ("agreement", "sqnr_db", "median_ms") if told}
     numbers["cpu_s"] = usage.ru_utime + usage.ru_stime
-    return refused, (seconds, usage.ru_maxrss / 1024, numbers)
+    return refused, (seconds, numbers)
 
 
 def _write(folder: Path) -> None:
