@@ -20,8 +20,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from device_agent import Model
 from device_agent.config import Config, Layout
-from device_agent.library import Model
 from device_agent.seats import FrontView
 from device_agent.slots import SlotStore
 from device_agent.supervisor import Supervisor

@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from device_agent.library import Inference, Model
+    from device_agent.model import Inference, Model
 
 __all__ = ["Inference", "Model"]
 
 
 def __getattr__(name: str) -> object:
-    """Import the library when it is first asked for: the agent itself never does."""
+    """Import the module when it is first asked for: the agent itself never does."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from device_agent import library
+    from device_agent import model
 
-    return getattr(library, name)
+    return getattr(model, name)
