@@ -44,6 +44,11 @@ def follow(server: Server, path: str) -> list[list[Any]]:
     return pages
 
 
+def name(entry: dict[str, Any]) -> tuple[Any, ...]:
+    """Name what an entry is, without what the scheduler changes meanwhile (its phase)."""
+    return tuple(entry[key] for key in ("id", "model", "version") if key in entry)
+
+
 @pytest.mark.parametrize("what", ["releases", "rollouts", "devices"])
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
 def test_following_the_links_gives_every_entry_once_in_order(
@@ -52,7 +57,7 @@ def test_following_the_links_gives_every_entry_once_in_order(
     whole = get(server, f"/api/v1/{what}").json
     pages = follow(server, f"/api/v1/{what}?limit={limit}")
     assert len(whole) == 3
-    assert [entry for page in pages for entry in page] == whole
+    assert [name(entry) for page in pages for entry in page] == [name(entry) for entry in whole]
     assert all(len(page) <= limit for page in pages)
 
 
