@@ -11,14 +11,18 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.catalogue import Benchmark, discover
 from benchmarks.env import RESULTS, environment, other_load
+from benchmarks.parts import joined
 from benchmarks.tables import over_baseline
+from edgekit import codec
 from edgekit.bench import Result, write_results
+from edgekit.bench.result import ResultFile
 from edgekit.bench.svg import number
 from edgekit.errors import EdgeKitError
 
@@ -94,9 +98,10 @@ def _run(one: Benchmark, *, short: bool) -> None:
         _say(f"{one.name}: nothing to compare with here; see: make bench-peers")
         return
     loads = [load for load in (before, other_load()) if load is not None]
+    path = RESULTS / f"{one.name}.json"
     write_results(
-        RESULTS / f"{one.name}.json",
-        results,
+        path,
+        joined(results, _before(path), one.left_out),
         environment=machine,
         short=short,
         measured_at=datetime.now(UTC).isoformat(timespec="minutes"),  # noqa: TID251 (composition root)
@@ -104,6 +109,12 @@ def _run(one: Benchmark, *, short: bool) -> None:
         other_load=max(loads, default=None),
     )
     _print(results)
+
+
+def _before(path: Path) -> ResultFile | None:
+    if not path.exists():
+        return None
+    return codec.decode(path.read_bytes(), ResultFile, where=str(path))
 
 
 def _say(line: str) -> None:

@@ -13,6 +13,10 @@ import benchmarks
 from edgekit.bench import Result
 
 
+def _nothing(_condition: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
     """One question that can be measured.
@@ -24,6 +28,8 @@ class Benchmark:
         run: Measures; True asks for the short form.
         alone: Why it runs only when it is named (`ONLY_BY_NAME` of the module); empty when it
             belongs to every run.
+        left_out: Says of a row's condition whether the run was not asked for it, so that the row
+            of an earlier run stands (`left_out` of the module).
     """
 
     name: str
@@ -31,6 +37,7 @@ class Benchmark:
     how: str
     run: Callable[[bool], list[Result]]
     alone: str = ""
+    left_out: Callable[[str], bool] = _nothing
 
 
 def discover() -> tuple[Benchmark, ...]:
@@ -47,8 +54,14 @@ def benchmark(name: str) -> Benchmark | None:
     if not callable(run) or "short" not in inspect.signature(run).parameters:
         return None
     question, how = _told(module)
-    alone = getattr(module, "ONLY_BY_NAME", "")
-    return Benchmark(name=name, question=question, how=how, run=run, alone=alone)
+    return Benchmark(
+        name=name,
+        question=question,
+        how=how,
+        run=run,
+        alone=getattr(module, "ONLY_BY_NAME", ""),
+        left_out=getattr(module, "left_out", _nothing),
+    )
 
 
 def _told(module: ModuleType) -> tuple[str, str]:

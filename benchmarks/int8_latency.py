@@ -9,7 +9,8 @@ process; a ratio is ours over the peer, of the rounds. Ours on ONNX Runtime is t
 proof refuses, or a peer cannot do, is a row that says why.
 The comparison is among int8 files: of the MobileNetV3-like net the float file is faster here than
 any of them, and `edgekit convert` leaves int8 out unless --allow-slower is given.
-EDGEKIT_BENCH_NETS chooses networks; EDGEKIT_BENCH_FOLDER keeps their files for another run.
+EDGEKIT_BENCH_NETS chooses networks (recurrent,vit_tiny), and rows of the others stay as they were;
+EDGEKIT_BENCH_FOLDER keeps their files for another run, which then only measures.
 """
 
 from __future__ import annotations
@@ -62,18 +63,27 @@ def run(short: bool) -> list[Result]:
     """Measure; nothing where no peer is installed. The long form takes four times the rounds."""
     if not any(os.environ.get(peer[1]) for _, _, peers in _RUNTIMES.values() for peer in peers):
         return []
-    wanted = os.environ.get("EDGEKIT_BENCH_NETS")
-    nets = [NETS[name] for name in wanted.split(",")] if wanted else list(NETS.values())
     kept = os.environ.get("EDGEKIT_BENCH_FOLDER")
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as apart:
-        for net in nets:
+        for net in _asked():
             folder = Path(kept or apart) / net.name
             make(net, folder)
             for runtime in _RUNTIMES:
                 results += refused(net.title, runtime, folder)
                 results += _measured(net, folder, runtime, short=short)
     return results
+
+
+def _asked() -> list[Net]:
+    wanted = os.environ.get("EDGEKIT_BENCH_NETS")
+    return [NETS[name] for name in wanted.split(",")] if wanted else list(NETS.values())
+
+
+def left_out(condition: str) -> bool:
+    """Say whether a row is of a network that was not asked for."""
+    titles = {net.title for net in NETS.values()} - {net.title for net in _asked()}
+    return condition.partition(", ")[0] in titles
 
 
 def make(net: Net, folder: Path) -> None:
@@ -84,7 +94,8 @@ def make(net: Net, folder: Path) -> None:
         for name, key, script in peers:
             python = os.environ.get(key) if key else sys.executable
             out = folder / f"{script}.{suffix}"
-            if python and not out.exists() and (folder / f"float.{suffix}").exists():
+            tried = out.exists() or _failure(out).exists()
+            if python and not tried and (folder / f"float.{suffix}").exists():
                 _peer(name, [python, str(SCRIPTS / f"{script}.py")], folder, out)
 
 
@@ -101,7 +112,11 @@ def _peer(name: str, command: list[str], folder: Path, out: Path) -> None:
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        out.with_name(f"{out.name}{FAILED}").write_text(f"{name}: {last[:200]}")
+        _failure(out).write_text(f"{name}: {last[:200]}")
+
+
+def _failure(out: Path) -> Path:
+    return out.with_name(f"{out.name}{FAILED}")
 
 
 def refused(title: str, runtime: str, folder: Path) -> Iterator[Result]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.catalogue import benchmark
 from benchmarks.env import CHECKOUT, RESULTS
+from benchmarks.parts import when
 from benchmarks.pictures import PICTURES
 from benchmarks.tables import every_row, short_tables
 from benchmarks.targets import TARGETS, Standing, standing
@@ -133,7 +134,8 @@ def _machines(files: Sequence[ResultFile]) -> Iterator[str]:
 
 
 def _when(file: ResultFile) -> str:
-    return file.measured_at.replace("T", " ").replace("+00:00", " UTC") or "date unknown"
+    kept = {row.kept_from for row in file.results} - {""}
+    return "; some rows: ".join([when(file), *sorted(kept)])
 
 
 def _told_by_machine(files: Sequence[ResultFile]) -> Mapping[str, list[str]]:

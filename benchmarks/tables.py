@@ -32,7 +32,8 @@ def every_row(results: Sequence[Result]) -> Table:
     for r in results:
         s = r.summary
         interval = f"{number(s.interval.low)} to {number(s.interval.high)}"
-        beside = ", ".join(f"{_words(name)} {number(value)}" for name, value in r.numbers.items())
+        told = [f"{_words(name)} {number(value)}" for name, value in r.numbers.items()]
+        beside = ", ".join([*told, *([f"run of {r.kept_from}"] if r.kept_from else [])])
         row = [r.condition, r.candidate, _measured(r), interval, str(s.count), over_baseline(r)]
         rows.append([*row, beside])
     return _table(head, rows, right=(2, 4))

@@ -26,6 +26,8 @@ class Result:
         ratio: Over the baseline of the same condition; None for the baseline itself.
         numbers: What else was observed.
         samples: Every measurement, in order.
+        kept_from: Date and commit of the earlier run that the row was kept from; empty for a row
+            of its file's own run.
     """
 
     question: str
@@ -35,6 +37,7 @@ class Result:
     ratio: Ratio | None = None
     numbers: dict[str, float] = field(default_factory=dict)
     samples: tuple[float, ...] = ()
+    kept_from: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
