@@ -88,8 +88,7 @@ def left_out(condition: str) -> bool:
 
 def make(net: Net, folder: Path) -> None:
     """Write our files and those of the peers that are installed, unless they are there."""
-    if not (folder / "done").exists():
-        write_case(net, folder)
+    write_case(net, folder)
     for _, suffix, peers in _RUNTIMES.values():
         for name, key, script in peers:
             python = os.environ.get(key) if key else sys.executable

@@ -7,8 +7,8 @@ the report, or nothing does.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.cache import Cache
@@ -20,7 +20,7 @@ from converters.package import deliver, work_folder
 from converters.page import PAGE, html_page
 from converters.pictures import flips_of
 from converters.plan import ConversionPlan
-from converters.quantize import FP32, Kind
+from converters.quantize import FP32, Kind, Recipe
 from converters.report import (
     REPORT,
     ConversionReport,
@@ -35,7 +35,7 @@ from converters.targets.registry import Variant
 from edgekit import codec
 from edgekit.bench import Summary
 from edgekit.bundle import Bundle
-from edgekit.errors import BudgetError
+from edgekit.errors import BudgetError, EdgeKitError
 from edgekit.runtime import open_session
 
 FINISHED = "finished"
@@ -44,8 +44,9 @@ FINISHED = "finished"
 def convert(plan: ConversionPlan, watch: Watch = lambda *_: None) -> ConversionReport:
     """Convert, prove and bundle every variant of a plan, or raise and leave nothing behind.
 
-    A quantized variant that is slower here than its float file is left out unless the plan allows
-    it; the report says so.
+    A quantized variant that is slower here than its float file is made anew with less of it
+    quantized, where its target knows how, and left out if that is slower, too; unless the plan
+    allows it. The report says so.
 
     Args:
         plan: What to do.
@@ -62,8 +63,8 @@ def convert(plan: ConversionPlan, watch: Watch = lambda *_: None) -> ConversionR
         cache = Cache(plan.cache or work / "cache")
         prepared = capture_source(plan, variants, cache, watch)
         made = tuple(_make(v, prepared, plan, work, watch) for v in variants)
-        measured = _measure(made, prepared, plan, watch)
-        slower = slower_than_float({n: m.summary for n, m in measured.items()}, _floats(made))
+        made, measured, remade = _fast(made, prepared, plan, work=work, watch=watch)
+        slower = _slower(made, measured)
         kept = made if plan.allow_slower else _without(made, slower)
         told, notes, picked = _package(kept, measured, prepared, plan, work=work, watch=watch)
         report = ConversionReport(
@@ -73,7 +74,12 @@ def convert(plan: ConversionPlan, watch: Watch = lambda *_: None) -> ConversionR
             variants=told,
             seconds=time.perf_counter() - began,
             calibration=prepared.facts,
-            notes=(*slower.values(), *notes, *(prepared.facts.warnings if prepared.facts else ())),
+            notes=(
+                *slower.values(),
+                *remade,
+                *notes,
+                *(prepared.facts.warnings if prepared.facts else ()),
+            ),
             picked=picked,
             rejected=tuple(m.name for m in made if m not in kept),
         )
@@ -114,6 +120,58 @@ def _make(
         floating=floating,
         seconds=time.perf_counter() - began,
     )
+
+
+def _fast(
+    made: tuple[_Made, ...],
+    prepared: Prepared,
+    plan: ConversionPlan,
+    *,
+    work: Path,
+    watch: Watch,
+) -> tuple[tuple[_Made, ...], dict[str, Latency], tuple[str, ...]]:
+    """Make anew what is slower here than its float and need not be.
+
+    Returns:
+        What was made, the latencies, and notes on what was made anew.
+    """
+    measured = _measure(made, prepared, plan, watch)
+    slower = {} if plan.allow_slower else _slower(made, measured)
+    anew = {
+        m.name: leaner
+        for m in made
+        if m.name in slower and (leaner := _leaner(m, prepared, plan, work, watch)) is not None
+    }
+    if not anew:
+        return made, measured, ()
+    made = tuple(anew.get(m.name, m) for m in made)
+    notes = (f"{slower[name]}, so it has {m.climbed.rung.name}" for name, m in anew.items())
+    return made, _measure(made, prepared, plan, watch), tuple(notes)
+
+
+def _leaner(
+    made: _Made, prepared: Prepared, plan: ConversionPlan, work: Path, watch: Watch
+) -> _Made | None:
+    """Return a variant with less of it quantized; None where its target knows no such way."""
+    leaner: Callable[[Path, Recipe], Recipe | None] | None = getattr(
+        made.variant.target, "leaner", None
+    )
+    recipe = leaner and leaner(made.floating, made.variant.recipe)
+    if not recipe:
+        return None
+    began = time.perf_counter()
+    variant = replace(made.variant, recipe=recipe)
+    folder = work / "leaner"
+    folder.mkdir(exist_ok=True)
+    try:
+        climbed = climb(variant, prepared, plan, floating=made.floating, work=folder, watch=watch)
+    except EdgeKitError:
+        return None
+    return replace(made, climbed=climbed, seconds=made.seconds + time.perf_counter() - began)
+
+
+def _slower(made: tuple[_Made, ...], measured: Mapping[str, Latency]) -> dict[str, str]:
+    return slower_than_float({n: m.summary for n, m in measured.items()}, _floats(made))
 
 
 def _package(

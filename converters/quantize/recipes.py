@@ -64,6 +64,8 @@ class Rung:
         activation_bits: 8 or 16.
         integer_ends: Whether inputs and outputs of the file are integers.
         arithmetic: Of 8-bit products.
+        leaves_fused: Whether only those layers are quantized that the runtime has no faster float
+            form of: convolutions stay in float that it fuses with their activation in float only.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Rung:
     activation_bits: int = 8
     integer_ends: bool = False
     arithmetic: Arithmetic = Arithmetic.PORTABLE
+    leaves_fused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,19 @@ from converters.quantize import (
     INT8_DYNAMIC,
     INT8_INT16,
     Calibration,
+    Kind,
     Recipe,
     Rung,
 )
 from converters.quiet import quiet_python
 from converters.source import ModuleSource, OnnxSource
 from converters.targets.base import Target
-from converters.targets.onnx_quantize import quantize_file
+from converters.targets.onnx_quantize import has_fused_layers, quantize_file
 from converters.targets.onnx_saturate import saturating_answers
 from converters.targets.operators import refusal
 from edgekit.device import RuntimeRange
 from edgekit.errors import EdgeKitError, TargetError
-from edgekit.manifest import ModelFormat
+from edgekit.manifest import ModelFormat, Precision
 from edgekit.runtime import Tensor
 
 # The newest opset that torch's exporter writes natively, and the oldest file version that may
@@ -88,6 +90,17 @@ class OnnxTarget:
         _strip(quantized)
         out.write_bytes(quantized.SerializeToString(deterministic=True))
 
+    def leaner(self, model: Path, recipe: Recipe) -> Recipe | None:
+        """Return a recipe that leaves in float what costs in 8 bits; None where nothing does.
+
+        For files whose convolutions are fused with their activation in float only: a
+        MobileNetV3-like net took 5.3 ms in 8 bits, 3.1 ms in float and 2.9 ms so.
+        """
+        rungs = [r for r in recipe.rungs if r.kind is Kind.STATIC and r.activation_bits == 8]
+        if not rungs or not has_fused_layers(model):
+            return None
+        return replace(recipe, rungs=tuple(_leaner(rung) for rung in rungs))
+
     def saturating(self, model: Path, inputs: Sequence[list[Tensor]]) -> list[list[Tensor]] | None:
         """Return answers as processors without VNNI give them, simulated; None for the same."""
         return saturating_answers(model, inputs)
@@ -96,6 +109,11 @@ class OnnxTarget:
         """Return the oldest ONNX Runtime that reads the file's opset and version."""
         del rung
         return onnx_runtimes(model)
+
+
+def _leaner(rung: Rung) -> Rung:
+    name = f"{rung.name}, convolutions with hard-swish in float"
+    return replace(rung, name=name, precision=Precision.MIXED, leaves_fused=True)
 
 
 @functools.cache

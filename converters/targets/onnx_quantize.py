@@ -22,6 +22,9 @@ from edgekit.manifest import Precision
 from edgekit.runtime import Tensor
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+# ONNX Runtime fuses these with the convolution before them, in float only; it has no 8-bit kernel
+# of them, so that each becomes a way to float and back.
+_FUSED_IN_FLOAT = {"HardSwish", "HardSigmoid"}
 
 
 def quantize_file(model: Path, rung: Rung, calibration: Calibration | None, out: Path) -> Any:  # noqa: ANN401 (onnx)
@@ -94,11 +97,27 @@ def _static(model: Path, rung: Rung, calibration: Calibration, out: Path) -> Any
     if rung.float_share:
         ranked = _ranked(prepared, out, calibration, ranges)
         left_out = ranked[: max(1, round(rung.float_share * len(ranked)))]
-    _run(prepared, out, calibration, ranges, rung, left_out=left_out)
+    only = unfused_layers(prepared) if rung.leaves_fused else ()
+    _run(prepared, out, calibration, ranges, rung, only=only, left_out=left_out)
     if rung.corrects_bias:
         observe.correct_biases(prepared, onnx.load(out), calibration)
-        _run(prepared, out, calibration, ranges, rung, left_out=left_out)
+        _run(prepared, out, calibration, ranges, rung, only=only, left_out=left_out)
     return onnx.load(out)
+
+
+def unfused_layers(model: Path) -> list[str]:
+    """Return layers with weights, all where nothing is fused in float only; their names are set."""
+    nodes = need("onnx").load(model, load_external_data=False).graph.node
+    fused = {name for n in nodes if n.op_type in _FUSED_IN_FLOAT for name in n.input}
+    layers = [n for n in nodes if n.op_type in _WEIGHTED]
+    return [n.name for n in layers if n.op_type != "Conv" or n.output[0] not in fused]
+
+
+def has_fused_layers(model: Path) -> bool:
+    """Say whether a float file has convolutions that are fused in float only, and other layers."""
+    nodes = need("onnx").load(model, load_external_data=False).graph.node
+    layers = sum(n.op_type in _WEIGHTED for n in nodes)
+    return 0 < len(unfused_layers(model)) < layers
 
 
 def _ranked(prepared: Path, out: Path, calibration: Calibration, ranges: Path) -> list[str]:

@@ -19,6 +19,18 @@ def tiny() -> nn.Module:
     )
 
 
+def hard_swish() -> nn.Module:
+    """Return convolutions with and without hard-swish, and a dense layer, for [1, 1, 8, 8]."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.Hardswish(),
+        nn.Conv2d(8, 8, 1),
+        nn.Flatten(),
+        nn.Linear(512, 10),
+    )
+
+
 def trained_digits(images: np.ndarray, labels: np.ndarray) -> dict[str, torch.Tensor]:
     """Return the weights of `tiny` after a second of training on images [N, 8, 8] of 0 to 16."""
     torch.manual_seed(0)
