@@ -33,7 +33,7 @@ ROLLOUT = """\
 model: {model}
 version: "{version}"
 stages:
-  - {{percent: 100, bake_s: 0, timeout_s: 60, min_windows: 1}}
+  - {{percent: 100, bake_s: 0, timeout_s: 3600, min_windows: 1}}
 """
 BODY = json.dumps(
     {"inputs": [{"name": "image", "shape": [8, 8], "datatype": "UINT8", "data": list(range(64))}]}

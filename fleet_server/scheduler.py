@@ -85,8 +85,11 @@ class Scheduler:
         return self._leads
 
     def _look_whose_turn(self) -> None:
-        before, self._leads = self._leads, False
-        self._leads = self._turn.mine()
+        before, mine = self._leads, False
+        try:
+            mine = self._turn.mine()
+        finally:
+            self._leads = mine
         if self._leads != before:
             logger.info("scheduler", extra={"fields": {"leads": self._leads}})
 

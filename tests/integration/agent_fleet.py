@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.bundle import Bundle
+from edgekit.demo.processes import free_port
 from edgekit.trust.keystore import KeyStore
 from edgekit.trust.online import OnlineKeys
 from edgekit.trust.signing import (
@@ -31,6 +32,7 @@ from edgekit.trust.signing import (
     make_targets,
 )
 from tests.integration.agent_fleet_http import DEVICE, TOKEN, Handler, Server
+from tests.integration.server_fleet import PATIENCE_S
 from tests.metadata_folder import repository_in
 
 
@@ -72,6 +74,7 @@ class Fleet:
         self.tampered = False
         self.refuse_windows = 0
         self.busy = 0
+        self.busy_after_cut = 0
         self.refuse_outcomes = 0
         self.lose_receipts = 0
         self.tokens = [TOKEN]
@@ -159,9 +162,9 @@ class Fleet:
 
     def start(self) -> None:
         """Listen; after `stop` on the same port again."""
+        self.port = self.port or free_port()
         handler = type("Handler", (Handler,), {"fleet": self})
         self._server = Server(("127.0.0.1", self.port), handler)
-        self.port = self._server.server_port
         if self.tls is not None:
             self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         loop = self._server.serve_forever
@@ -183,10 +186,14 @@ class Fleet:
         digest = hashlib.sha256(self.root).hexdigest()
         return {"server": self.url, "token": "enrol-me", "root_sha256": digest}
 
+    def arrived(self) -> list[dict[str, Any]]:
+        """The windows that arrived until now, each once."""
+        with self._lock:
+            return list(self.windows.values())
+
     def inferences(self) -> int:
         """Inferences in all windows that arrived."""
-        with self._lock:
-            return sum(w["inferences"] for w in self.windows.values())
+        return sum(w["inferences"] for w in self.arrived())
 
 
 CONFIG = """
@@ -196,7 +203,7 @@ inference_timeout_s = 1.5
 drain_s = 1.0
 [probation]
 duration_s = 1.0
-minimum_inferences = 5
+minimum_inferences = 2
 """
 QUICK = """
 poll_interval_s = 0.1
@@ -262,7 +269,7 @@ class Device:
         """End the agent as systemd would; returns its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
+        code = self.process.wait(PATIENCE_S)
         self.process = None
         return code
 
@@ -270,7 +277,7 @@ class Device:
         """SIGKILL, if it runs."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(PATIENCE_S)
             self.process = None
 
     def log(self) -> str:
@@ -301,7 +308,7 @@ class Device:
         return value
 
 
-def wait_for(what: Callable[[], Any], *, seconds: float = 30.0, why: str = "") -> Any:
+def wait_for(what: Callable[[], Any], *, seconds: float = PATIENCE_S, why: str = "") -> Any:
     """Return the first true answer of `what`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

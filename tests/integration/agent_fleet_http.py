@@ -107,6 +107,8 @@ class Handler(BaseHTTPRequestHandler):
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
         headers = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if wanted else {}
         cut, self.fleet.cut_after = self.fleet.cut_after, None
+        if cut is not None:
+            self.fleet.busy = self.fleet.busy_after_cut
         self._send(206 if wanted else 200, data[start:], headers=headers, cut=cut)
 
     def do_PUT(self) -> None:

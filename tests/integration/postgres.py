@@ -12,7 +12,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from edgekit.demo.processes import free_port
 
 ADDRESS_VARIABLE = "EDGEKIT_TEST_POSTGRES"
 _numbers = itertools.count()
@@ -39,8 +40,7 @@ class Postgres:
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         if self._user:
             os.chown(folder, self._user.pw_uid, self._user.pw_gid)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self._run("initdb", "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync")
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -54,7 +54,7 @@ class Postgres:
         command = [str(self._programs / "postgres"), "-D", str(self._folder / "data"), *options]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log, stdout=log, **self._as_user())
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             try:
                 psycopg.connect(plain(self.url)).close()
@@ -68,7 +68,7 @@ class Postgres:
         """End it: SIGINT is a fast shutdown, SIGQUIT an immediate one without clean-up."""
         assert self._process is not None
         self._process.send_signal(kind)
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=90)
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), "-D", str(self._folder / "data"), *arguments]

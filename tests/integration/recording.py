@@ -215,7 +215,7 @@ def _live(server: Server, proxy: Proxy, folder: Path) -> None:
             rollout = client.create_rollout(wanted)
             device.start()
             with server.client() as quietly:
-                until(lambda: quietly.rollout(rollout.id).phase == "finished", within_s=90)
+                until(lambda: quietly.rollout(rollout.id).phase == "finished")
             for ask in (client.releases, lambda: client.telemetry(DEVICE)):
                 ask()
             client.rollout(rollout.id)

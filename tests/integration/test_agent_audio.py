@@ -118,7 +118,7 @@ def serve(supervisor: Supervisor, tmp_path: Path, bundle: Bundle) -> None:
     slots.stage(bundle.path, bundle.sha256)
     slots.commit(bundle.sha256)
     supervisor.serve("sounds", bundle.sha256)
-    assert supervisor.wait_serving("sounds", timeout_s=20)
+    assert supervisor.wait_serving("sounds", timeout_s=90)
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def bundle(tmp_path: Path) -> Bundle:
 def asked(supervisor: Supervisor, method: str, head: Any = None, blob: bytes = b"") -> Any:
     """Return status and answer of the worker's inference server."""
     port = int(supervisor.view()["sounds"].address.rpartition(":")[2])
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     data = b"" if head is None else json.dumps({"inputs": [head]}).encode()
     headers = {"Inference-Header-Content-Length": str(len(data))} if blob else {}
     path = "/v2/models/sounds" + ("/infer" if method == "POST" else "")

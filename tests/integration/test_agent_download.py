@@ -88,7 +88,7 @@ def part(tmp_path: Path) -> Path:
 
 
 def get(url: str, path: str, part: Path) -> None:
-    transport = Transport(url, {}, timeout_s=5)
+    transport = Transport(url, {}, timeout_s=60)
     try:
         download(transport, url + path, part, sha256=SHA256, size=len(DATA))
     finally:

@@ -56,14 +56,14 @@ def ends_by_itself_or_reports(device: Device, offer: Offer) -> bool:
     """Wait until the agent was killed (True), or has done all that it had to (False)."""
     assert device.process is not None
     resting_since = 0.0
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         if device.process.poll() is not None:
             assert device.process.returncode == -signal.SIGKILL, device.log()
             return True
         if offer.closed and b'"state":"idle"' in (device.folder / "journal.json").read_bytes():
             resting_since = resting_since or time.monotonic()
-            if time.monotonic() - resting_since > 0.5:
+            if time.monotonic() - resting_since > 2.0:
                 return False
         time.sleep(0.02)
     raise AssertionError(device.log())
@@ -124,13 +124,15 @@ def sweep(
 def test_an_agent_killed_at_any_write_of_a_good_update_serves_and_reports_once(
     device: Device, fleet: Fleet
 ) -> None:
-    outcomes = {("committed", ""), ("reverted", "interrupted")}
+    outcomes = {("committed", ""), ("unexercised", ""), ("reverted", "interrupted")}
     assert sweep(device, fleet, first=1, outcomes=outcomes) == 20
 
 
 def test_an_agent_killed_while_going_back_serves_the_old_model_and_reports_once(
     device: Device, fleet: Fleet
 ) -> None:
+    patient = QUICK.replace("duration_s = 0.3", "duration_s = 3.0")  # it ends with the first NaN
+    device.configure(patient.format(folder=device.folder.parent / "samples", rate_hz=50))
     outcomes = {("reverted", "nan_outputs"), ("reverted", "interrupted")}
     assert sweep(device, fleet, first=11, outcomes=outcomes, nan=True) == 10
 

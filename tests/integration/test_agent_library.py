@@ -44,7 +44,7 @@ def serve(supervisor: Supervisor, tmp_path: Path, version: str, **kind: Any) -> 
     slots.stage(bundle.path, bundle.sha256)
     slots.commit(bundle.sha256)
     supervisor.serve("digits", bundle.sha256)
-    assert supervisor.wait_serving("digits", timeout_s=20)
+    assert supervisor.wait_serving("digits", timeout_s=90)
     return bundle.sha256
 
 
@@ -160,7 +160,7 @@ def encoded(model: Model, supervisor: Supervisor, data: bytes) -> tuple[int, dic
     }
     head = json.dumps({"inputs": [one]}).encode()
     port = int(supervisor.view()["digits"].address.rpartition(":")[2])
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     headers = {"Inference-Header-Content-Length": str(len(head))}
     connection.request("POST", "/v2/models/digits/infer", head + blob, headers)
     response = connection.getresponse()

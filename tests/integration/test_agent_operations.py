@@ -180,9 +180,12 @@ def test_doctor_and_metrics_tell_how_a_device_is(
     offer = fleet.offer(make_bundle(tmp_path / "bundles", "1.0.0"))
     device.start()
     wait_for(lambda: offer.closed)
-    text = urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
-    assert 'edgekit_model_serving{model="digits",version="1.0.0"' in text
-    assert "edgekit_agent_up 1" in text
+
+    def told() -> str:
+        return str(urlopen(f"http://127.0.0.1:{port}/metrics").read().decode())
+
+    wait_for(lambda: 'edgekit_model_serving{model="digits",version="1.0.0"' in told())
+    assert "edgekit_agent_up 1" in told()
     found = json.loads(device.command("doctor", "--json").stdout)
     assert {f["question"] for f in found} == {
         "runtime", "instruction set", "disk", "journal", "model digits", "telemetry", "network",

@@ -57,7 +57,7 @@ def front(tmp_path: Path) -> Iterator[FrontView]:
         bundle = make_bundle(tmp_path / "bundles", "1.0.0")
         SlotStore(layout.models).of("digits").stage(bundle.path, bundle.sha256)
         supervisor.serve("digits", bundle.sha256)
-        assert supervisor.wait_serving("digits", timeout_s=20)
+        assert supervisor.wait_serving("digits", timeout_s=90)
         yield supervisor.view()["digits"]
     finally:
         supervisor.stop()

@@ -72,7 +72,7 @@ def ended(offer: Offer) -> Offer:
 def ask(device: Device, image: Any = DARK) -> dict[str, Any]:
     """Ask the model on the device over HTTP; returns the response, with its status."""
     parts = urlsplit(device.model()["address"])
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     try:
         return asked(connection, image)
     finally:
@@ -98,7 +98,7 @@ class Client(threading.Thread):
         self.done = threading.Event()
 
     def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.parts.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.parts.port, timeout=60)
         while not self.done.is_set():
             try:
                 answer = asked(connection, self.image)
@@ -115,7 +115,7 @@ class Client(threading.Thread):
 
     def finish(self) -> None:
         self.done.set()
-        self.join(15)
+        self.join(90)
 
 
 def test_a_release_is_installed_updated_and_taken_back_without_the_network_of_trust(
@@ -252,14 +252,14 @@ def test_a_candidate_whose_process_dies_is_taken_back(
     os.kill(device.model()["worker_pid"], signal.SIGKILL)
     assert ended(first).outcome == ("reverted", "crash")
     assert first.closed[0]["edgekit"].get("digest", "") == ""
-    wait_for(lambda: fleet.running == "")
-    assert device.live()["models"] == {}
+    wait_for(lambda: not device.live()["models"])
 
 
 def test_a_first_install_that_fails_leaves_nothing_running(
     device: Device, fleet: Fleet, tmp_path: Path
 ) -> None:
-    device.configure(CONFIG + samples(tmp_path / "samples"))
+    patient = CONFIG.replace("duration_s = 1.0", "duration_s = 5.0")
+    device.configure(patient + samples(tmp_path / "samples"))
     bad = fleet.offer(make_bundle(tmp_path / "bundles", "1.0.0", nan=True))
     device.start()
     assert ended(bad).outcome == ("reverted", "nan_outputs")
@@ -333,12 +333,13 @@ def test_a_download_that_was_cut_is_resumed(device: Device, fleet: Fleet, tmp_pa
 def test_a_download_is_resumed_by_the_next_agent(
     device: Device, fleet: Fleet, tmp_path: Path
 ) -> None:
-    fleet.cut_after = 700
+    fleet.cut_after, fleet.busy_after_cut = 700, 1_000_000
     offer = fleet.offer(make_bundle(tmp_path / "bundles", "1.0.0"))
     part = device.folder / "downloads" / f"{offer.bundle.sha256}.part"
     device.start()
     wait_for(lambda: part.exists() and part.stat().st_size == 700)
     device.kill()
+    fleet.busy = 0
     device.start()
     assert ended(offer).outcome[0] == "unexercised"
     assert fleet.ranges[-1] == "bytes=700-"
@@ -430,7 +431,7 @@ def test_expired_metadata_blocks_the_update_and_not_the_running_model(
     assert not offer.closed
     assert ask(device)["model_version"] == "1.0.0"
     fleet.repository.refresh(now=valid_now)
-    wait_for(lambda: offer.closed, seconds=60)
+    wait_for(lambda: offer.closed)
     assert offer.outcome[0] == "unexercised"
     assert device.slots()["previous"] == before.bundle.sha256
 
@@ -448,12 +449,13 @@ def test_an_outcome_that_the_server_refuses_for_ever_does_not_stop_the_device(
 def test_what_came_of_an_offer_that_was_withdrawn_is_removed(
     device: Device, fleet: Fleet, tmp_path: Path
 ) -> None:
-    fleet.cut_after = 700
+    fleet.cut_after, fleet.busy_after_cut = 700, 1_000_000
     offer = fleet.offer(make_bundle(tmp_path / "bundles", "1.0.0"))
     part = device.folder / "downloads" / f"{offer.bundle.sha256}.part"
     device.start()
-    wait_for(part.exists)
+    wait_for(lambda: fleet.busy and part.exists())
     fleet.offers.remove(offer)
+    fleet.busy = 0
     wait_for(lambda: not part.exists())
     assert device.live()["models"] == {}
 

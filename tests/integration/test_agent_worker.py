@@ -48,13 +48,13 @@ def staged(tmp_path: Path, version: str, **kind: Any) -> str:
 @pytest.fixture
 def front(supervisor: Supervisor, tmp_path: Path) -> FrontView:
     supervisor.serve("digits", staged(tmp_path, "1.0.0"))
-    assert supervisor.wait_serving("digits", timeout_s=20)
+    assert supervisor.wait_serving("digits", timeout_s=90)
     return supervisor.view()["digits"]
 
 
 def connect(front: FrontView) -> http.client.HTTPConnection:
     host, _, port = front.address.removeprefix("http://").partition(":")
-    return http.client.HTTPConnection(host, int(port), timeout=10)
+    return http.client.HTTPConnection(host, int(port), timeout=60)
 
 
 def post(
@@ -167,7 +167,7 @@ def test_the_unix_socket_answers_as_well(front: FrontView) -> None:
     folder = os.open(Path(front.unix).parent, os.O_RDONLY)
     try:
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(10)
+            client.settimeout(60)
             client.connect(f"/proc/self/fd/{folder}/infer.sock")
             client.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
             assert client.recv(100).startswith(b"HTTP/1.1 200")
@@ -179,14 +179,14 @@ def test_a_hanging_inference_ends_the_worker_and_a_new_one_answers(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:
     supervisor.serve("digits", staged(tmp_path, "2.0.0", turns=1e12))
-    assert supervisor.wait_serving("digits", timeout_s=20)
+    assert supervisor.wait_serving("digits", timeout_s=90)
     front = supervisor.view()["digits"]
     image = {"name": "image", "shape": [2, 2], "datatype": "UINT8", "data": BRIGHT.tolist()}
     with pytest.raises((ConnectionError, http.client.HTTPException)):
         post(front, {"inputs": [image]})
     wait_for(lambda: gone(front.pid))
     wait_for(lambda: supervisor.view()["digits"].hangs == 1)
-    assert supervisor.wait_serving("digits", timeout_s=20)
+    assert supervisor.wait_serving("digits", timeout_s=90)
     dark = {**image, "data": DARK.tolist()}
     assert post(front, {"inputs": [dark]})[0] == 200
 
@@ -220,7 +220,7 @@ def test_a_damaged_copy_of_the_model_is_written_again_from_the_bundle(
     good = model.read_bytes()
     model.write_bytes(good[:-9])
     supervisor.serve("digits", digest)
-    assert supervisor.wait_serving("digits", timeout_s=20)
+    assert supervisor.wait_serving("digits", timeout_s=90)
     assert model.read_bytes() == good
 
 
@@ -236,7 +236,7 @@ def test_windows_bring_what_the_inputs_looked_like_and_the_worker_keeps_to_its_c
         means = [Features(numbers={"input.0.mean.0": v / 1000}) for v in range(30)]
         reference = codec.encode(reference_of(means))
         supervisor.serve("digits", staged(tmp_path, "1.0.0", drift=reference))
-        assert supervisor.wait_serving("digits", timeout_s=20)
+        assert supervisor.wait_serving("digits", timeout_s=90)
         front = supervisor.view()["digits"]
         assert os.sched_getaffinity(front.pid) == {core}
         image = {"name": "image", "shape": [2, 2], "datatype": "UINT8", "data": BRIGHT.tolist()}
@@ -256,13 +256,13 @@ def test_a_model_that_grows_takes_its_worker_down_and_nothing_else(tmp_path: Pat
     image = {"name": "image", "shape": [2, 2], "datatype": "UINT8", "data": BRIGHT.tolist()}
     try:
         supervisor.serve("digits", staged(tmp_path, "1.0.0", grow_mb=400))
-        assert supervisor.wait_serving("digits", timeout_s=20)
+        assert supervisor.wait_serving("digits", timeout_s=90)
         front = supervisor.view()["digits"]
         assert front.stats.rss_mb < 250
         assert post(front, {"inputs": [image]})[0] == 200
         wait_for(lambda: gone(front.pid))
         wait_for(lambda: supervisor.view()["digits"].crashes == 1)
-        assert supervisor.wait_serving("digits", timeout_s=20)
+        assert supervisor.wait_serving("digits", timeout_s=90)
         assert supervisor.view()["digits"].pid != front.pid
         dark = {**image, "data": DARK.tolist()}
         assert post(front, {"inputs": [dark]})[0] == 200

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from edgekit.cli import main
 from edgekit.client.http import FleetClient
 from edgekit.client.publishing import publish
 from edgekit.client.trusting import install_trust
+from edgekit.demo.processes import free_port
 from edgekit.errors import (
     BundleError,
     ConflictError,
@@ -52,8 +52,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server") / "fleet"
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
+    port = free_port()
     command = [sys.executable, "-m", "edgekit.cli", "server"]
     subprocess.run([*command, "init", str(folder)], check=True, capture_output=True, timeout=180)
     token = (folder / "admin.token").read_text().strip()
@@ -68,7 +67,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield made
     finally:
         process.terminate()
-        assert process.wait(timeout=30) in {0, -signal.SIGTERM}
+        assert process.wait(timeout=90) in {0, -signal.SIGTERM}
 
 
 def _wait_for(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -7,12 +7,13 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from edgekit.demo.processes import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -38,8 +39,7 @@ def script_and_files(text: str) -> tuple[str, dict[str, str]]:
 
 
 def test_every_command_of_the_readme_works_as_it_stands(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     script, files = script_and_files(README.read_text().replace("8080", port))
     assert {"net.py", "rollout.yaml"} <= set(files)
     for name, content in files.items():

@@ -28,6 +28,7 @@ from edgekit.manifest import (
     TensorSpec,
 )
 from edgekit.runtime import open_session
+from tests.integration.server_fleet import PATIENCE_S
 from tests.manifests import PLAIN
 
 pytestmark = pytest.mark.integration
@@ -106,7 +107,7 @@ def roll_out(device: OneDevice, version: str, schema: dict[str, Any]) -> None:
     keys = str(device.folder / "keys")
     device.commands.run("edgekit", "release", "publish", str(folder), "--keys", keys)
     device.roll_out(version)
-    wait_for(version, lambda: device.version() == version, timeout_s=40)
+    wait_for(version, lambda: device.version() == version, timeout_s=PATIENCE_S)
 
 
 def told(device: OneDevice) -> tuple[int, str]:
@@ -142,32 +143,32 @@ def test_parameters_are_set_applied_taken_back_and_refused_by_a_release_that_tak
         device.commands.run(*COMMAND, "set", "one", NAME, str(file))
 
     set_to(device, 0.6)
-    wait_for("0.6", lambda: told(device) == (1, "applied"), timeout_s=20)
+    wait_for("0.6", lambda: told(device) == (1, "applied"), timeout_s=PATIENCE_S)
     assert (objects(device), parameters(device)) == (1, {"score_threshold": 0.6})
     with Model.in_process(NAME, state=device.state) as inside:
         assert (len(inside(SAMPLE).answer), inside.parameters) == (1, {"score_threshold": 0.6})
     set_to(device, 0.4)
-    wait_for("0.4", lambda: told(device) == (2, "applied"), timeout_s=20)
+    wait_for("0.4", lambda: told(device) == (2, "applied"), timeout_s=PATIENCE_S)
     assert objects(device) == 2
 
     back = (*COMMAND, "back", "one", NAME)
     device.commands.run(*back)
-    wait_for("0.6 again", lambda: told(device) == (3, "applied"), timeout_s=20)
+    wait_for("0.6 again", lambda: told(device) == (3, "applied"), timeout_s=PATIENCE_S)
     assert objects(device) == 1
     device.agent.stop()
     device.agent.start()
-    wait_for("the agent again", lambda: _answers(device), timeout_s=30)
+    wait_for("the agent again", lambda: _answers(device), timeout_s=PATIENCE_S)
     assert objects(device) == 1
     device.commands.run(*back)
-    wait_for("the defaults", lambda: told(device) == (4, "applied"), timeout_s=20)
+    wait_for("the defaults", lambda: told(device) == (4, "applied"), timeout_s=PATIENCE_S)
     assert (objects(device), parameters(device)) == (3, {})
     with pytest.raises(EdgeKitError, match="defaults hold already"):
         device.commands.run(*back)
 
     set_to(device, 0.6)
-    wait_for("0.6", lambda: told(device) == (5, "applied"), timeout_s=20)
+    wait_for("0.6", lambda: told(device) == (5, "applied"), timeout_s=PATIENCE_S)
     roll_out(device, "3", OTHER)
-    wait_for("a refusal", lambda: told(device) == (5, "refused"), timeout_s=20)
+    wait_for("a refusal", lambda: told(device) == (5, "refused"), timeout_s=PATIENCE_S)
     assert (objects(device), parameters(device)) == (3, {"limit": 7})
     status = json.loads((device.state / "status.json").read_bytes())["models"][NAME]
     assert (status["parameters_version"], bool(status["parameters_refused"])) == (5, True)

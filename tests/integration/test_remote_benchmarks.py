@@ -26,7 +26,14 @@ from edgekit.demo.processes import wait_for
 from edgekit.errors import EdgeKitError, RefusedError, UsageError
 from edgekit.jobs import BenchmarkAnswer, BenchmarkJob, BenchmarkRefusal
 from edgekit.protocol import LINK_BENCHMARK
-from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, drive, until
+from tests.integration.server_fleet import (
+    PATIENCE_S,
+    Engineer,
+    Server,
+    SimulatedDevice,
+    drive,
+    until,
+)
 from tests.unit.edgekit.bench_reports import report
 
 pytestmark = pytest.mark.integration
@@ -164,7 +171,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneDevice]:
 @pytest.fixture
 def device(one: OneDevice) -> OneDevice:
     """The device with no update under way: what came before is committed."""
-    wait_for("the update has ended", lambda: settled(one), timeout_s=60)
+    wait_for("the update has ended", lambda: settled(one), timeout_s=PATIENCE_S)
     return one
 
 
@@ -178,7 +185,7 @@ def bundle_of(device: OneDevice, version: str) -> str:
     return str(file)
 
 
-WORDS = ("--device", "one", "--min-duration", "0.2s", "--wait", "60s")
+WORDS = ("--device", "one", "--min-duration", "0.2s", "--wait", "120s")
 
 
 @pytest.mark.slow
@@ -210,7 +217,7 @@ def test_what_a_device_does_not_hold_is_fetched_measured_and_taken_away(device):
     )
     assert said
     assert all(said)
-    wait_for("it is gone", lambda: not (device.state / "measuring").exists(), timeout_s=10)
+    wait_for("it is gone", lambda: not (device.state / "measuring").exists(), timeout_s=PATIENCE_S)
     assert before == (device.version(), (device.state / "journal.json").read_bytes(), slots(device))
 
 
@@ -225,25 +232,25 @@ def test_an_unpublished_bundle_is_refused_before_any_device_is_asked(device, tmp
 @pytest.mark.slow
 def test_a_killed_agent_leaves_nothing_of_a_fetched_bundle(device):
     device.publish("8", channels=16)
-    words = ["--device", "one", "--min-duration", "4s", "--wait", "90s"]
+    words = ["--device", "one", "--min-duration", "4s", "--wait", "180s"]
     command = ["edgekit", "bench", bundle_of(device, "8"), *words]
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(device.commands.json, *command)
-        wait_for("it measures", lambda: measuring(device), timeout_s=30)
+        wait_for("it measures", lambda: measuring(device), timeout_s=PATIENCE_S)
         agent = device.agent.pid
         assert agent
         os.kill(agent, signal.SIGKILL)
-        wait_for("the agent is dead", lambda: device.agent.pid is None, timeout_s=10)
-        wait_for("the measuring ends", lambda: not measuring(device), timeout_s=10)
+        wait_for("the agent is dead", lambda: device.agent.pid is None, timeout_s=PATIENCE_S)
+        wait_for("the measuring ends", lambda: not measuring(device), timeout_s=PATIENCE_S)
         left = device.state / "measuring"
         assert list(left.glob("*.bundle"))
         (left / "mark").touch()
         device.agent.start()
-        wait_for("it is swept", lambda: not (left / "mark").exists(), timeout_s=30)
+        wait_for("it is swept", lambda: not (left / "mark").exists(), timeout_s=PATIENCE_S)
         (view,) = asked.result()
     assert view["state"] == "done"
-    wait_for("it is gone", lambda: not left.exists(), timeout_s=10)
-    wait_for("it answers", lambda: answers(device.address()), timeout_s=30)
+    wait_for("it is gone", lambda: not left.exists(), timeout_s=PATIENCE_S)
+    wait_for("it answers", lambda: answers(device.address()), timeout_s=PATIENCE_S)
     assert open_bundle(Path(bundle_of(device, "8"))).sha256 not in slots(device)
 
 
@@ -260,18 +267,18 @@ def ask_until(stop: Event, netloc: str, said: list[bool]) -> None:
 
 @pytest.mark.slow
 def test_an_update_ends_a_measurement_at_once(device):
-    words = ["--device", "one", "--min-duration", "60s", "--wait", "90s"]
+    words = ["--device", "one", "--min-duration", "60s", "--wait", "180s"]
     command = ["edgekit", "bench", bundle_of(device, "1"), *words]
     device.publish("2", channels=16)
     with ThreadPoolExecutor() as pool:
-        asked = pool.submit(device.commands.run, *command, timeout_s=120)
-        wait_for("it measures", lambda: measuring(device), timeout_s=30)
+        asked = pool.submit(device.commands.run, *command, timeout_s=240)
+        wait_for("it measures", lambda: measuring(device), timeout_s=PATIENCE_S)
         device.roll_out("2")
         with pytest.raises(EdgeKitError, match="did not measure"):
             asked.result()
     views = device.commands.json("edgekit", "bench", "jobs")
     assert views[0]["reason"] == "updating"
-    wait_for("the update", lambda: device.version() == "2", timeout_s=30)
+    wait_for("the update", lambda: device.version() == "2", timeout_s=PATIENCE_S)
     assert not measuring(device)
 
 

@@ -27,6 +27,7 @@ from tests.integration.server_fleet import (
     drive,
     everybody,
     quick,
+    until,
 )
 
 pytestmark = pytest.mark.integration
@@ -67,10 +68,7 @@ def test_labels_that_come_later_give_accuracy_and_stop_a_rollout(
         gate={"mode": "must_not_fail", "min_accuracy": 0.9},
     )
     digest = bad.variants[0].digest
-    while not any(device.running["digits"] == digest for device in devices):
-        for device in devices:
-            device.turn()
-    (canary,) = [device for device in devices if device.running["digits"] == digest]
+    (canary,) = until(lambda: on_trial(devices, digest))
     wrong = {f"later-{n}": "dog" for n in range(60)}
     canary.send([replace(canary.window("digits"), answers=wrong)])
     with server.client() as client:
@@ -78,6 +76,12 @@ def test_labels_that_come_later_give_accuracy_and_stop_a_rollout(
     ended = drive(server, devices, rollout.id)
     assert ended.phase == "rolled_back"
     assert "0 of 60 labelled answers are right" in ended.happenings[-1].text
+
+
+def on_trial(devices: list[SimulatedDevice], digest: str) -> list[SimulatedDevice]:
+    for device in devices:
+        device.turn()
+    return [device for device in devices if device.running["digits"] == digest]
 
 
 def window(at: datetime, counts: tuple[int, ...], seq: int) -> WindowRecord:

@@ -157,7 +157,7 @@ def test_a_body_is_bounded_in_size_while_it_arrives(server: Server) -> None:
     device = SimulatedDevice.enrol(server, "large")
     head = f"POST {device.path}/telemetry HTTP/1.1\r\nHost: x\r\n"
     head += f"Authorization: TargetToken {device.token}\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as link:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=90) as link:
         link.sendall(head.encode() + b"Content-Length: 99999999999\r\n\r\n")
         assert b" 413 " in link.recv(65536).split(b"\r\n")[0]
     assert device.ask("POST", "/telemetry", body=b"{").status == 400

@@ -92,9 +92,9 @@ def _install_from_two(one: Server, two: Server, folder: Path) -> None:
                 now=now(),
             )
         rollout = engineer.roll_out("1.0.0")
-        until(lambda: _phase(one, rollout.id) == "finished", within_s=90)
+        until(lambda: _phase(one, rollout.id) == "finished")
         with FleetClient(two.url, one.token) as client:
-            assert client.device(DEVICE).running == {"digits": bundle.sha256}
+            until(lambda: client.device(DEVICE).running == {"digits": bundle.sha256})
 
 
 def _phase(server: Server, rollout: str) -> str:

@@ -38,7 +38,7 @@ def call(
     return server.ask(method, f"/api/v1/{path}", body=data, headers=sent)
 
 
-def token_of(server: Server, account: str, *, role: str = "", life_s: float = 60.0) -> Any:
+def token_of(server: Server, account: str, *, role: str = "", life_s: float = 3600.0) -> Any:
     wanted = {"account": account, "role": role or account, "life_s": life_s}
     answer = call(server, "POST", "tokens", wanted)
     assert answer.status == 200, answer
@@ -200,7 +200,7 @@ def test_every_answer_says_how_to_treat_it(server: Server) -> None:
 
 
 def test_a_body_without_end_is_cut_off(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as link:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=90) as link:
         head = (
             f"POST /api/v1/rollouts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.token}\r\n"
         )

@@ -43,13 +43,13 @@ def test_swupdate_installs_resumes_and_confirms(tmp_path: Path) -> None:
             with CuttingProxy(server.port, cut_after=1_000_000) as proxy:
                 box = partial(running, tmp_path, proxy.url, device="box", token=added.token)
                 with box(certificate=signer[0]) as log:
-                    until(target.exists, within_s=60)
+                    until(target.exists)
                     until(lambda: target.read_bytes() == payload)
                     until(lambda: client.history("box")[0].state == "downloading")
                 assert proxy.cuts == 1
                 assert any(b"\r\nRange: bytes=" in r for r in proxy.requests), log.read_text()
                 with box(certificate=signer[0], confirm=True):
-                    until(lambda: client.history("box")[0].state == "reported", within_s=60)
+                    until(lambda: client.history("box")[0].state == "reported")
             (entry,) = client.history("box")
             assert (entry.model, entry.version, entry.variant) == ("camera", "1.0.0", "swu")
             view = client.device("box")

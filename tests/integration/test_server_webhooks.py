@@ -7,6 +7,7 @@ import hmac
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from edgekit import codec
+from edgekit.client.wire.events import DeliveryView
 from edgekit.errors import RefusedError, UsageError
 from tests.integration.server_fleet import (
     Engineer,
@@ -79,9 +81,10 @@ def test_everything_that_happens_is_told_signed_and_in_order(
         made = client.add_webhook(receiver.url)
         receiver.refusing = 1
         rollout = engineer.roll_out("1.0.0", **everybody())
-        drive(server, [device], rollout.id)
-        until(lambda: len(receiver.told) == len(client.rollout(rollout.id).happenings))
+        assert drive(server, [device], rollout.id).phase == "finished"
         kinds = [h.kind for h in client.rollout(rollout.id).happenings]
+        until(lambda: len(receiver.told) == len(kinds))
+        until(lambda: len(client.webhook_calls(made.id)) == len(kinds) + 1)  # kept after they ended
         bodies = [codec.decode(body, dict[str, Any], where="hook") for _, body in receiver.told]
         assert [body["kind"] for body in bodies] == kinds
         assert {body["rollout"] for body in bodies} == {rollout.id}
@@ -159,6 +162,12 @@ def test_a_webhook_is_told_what_it_wants_and_again_when_asked(
         assert told(receiver)[2] == first
 
 
+def during(call: DeliveryView, at: str) -> bool:
+    """Whether something happened while a webhook was being called."""
+    began = datetime.fromisoformat(call.at)
+    return began < datetime.fromisoformat(at) < began + timedelta(milliseconds=call.took_ms)
+
+
 def test_a_receiver_that_never_answers_delays_no_rollout(
     tmp_path: Path, receiver: Receiver
 ) -> None:
@@ -166,10 +175,12 @@ def test_a_receiver_that_never_answers_delays_no_rollout(
         engineer = Engineer.create(server, tmp_path)
         device = SimulatedDevice.enrol(server, "one")
         with socket.create_server(("127.0.0.1", 0)) as deaf:
-            client.add_webhook(f"http://127.0.0.1:{deaf.getsockname()[1]}/")
+            never = client.add_webhook(f"http://127.0.0.1:{deaf.getsockname()[1]}/")
             client.add_webhook(receiver.url)
             engineer.publish("1.0.0")
             rollout = engineer.roll_out("1.0.0", **everybody())
-            assert drive(server, [device], rollout.id, within_s=8).phase == "finished"
-            until(lambda: [w.problem for w in client.webhooks() if w.problem])
+            ended = drive(server, [device], rollout.id)
+            assert ended.phase == "finished"
+            calls = until(lambda: client.webhook_calls(never.id))
+        assert any(during(call, h.at) for call in calls for h in ended.happenings)
         until(lambda: told(receiver) and told(receiver)[-1]["kind"] == "finished")

@@ -20,7 +20,7 @@ from tests.integration.server_fleet import Engineer, Server, everybody, now, qui
 from tests.integration.test_agent_update import Client
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-SHADOW = {"fraction": 0.5, "duration_s": 2.0, "min_pairs": 20, "latency_times": 100.0}
+SHADOW = {"fraction": 0.5, "duration_s": 2.0, "min_pairs": 10, "latency_times": 100.0}
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Site:
                 view = client.rollout(rollout.id)
                 return view if view.phase in over else None
 
-            found: RolloutView = until(seen, within_s=90.0)
+            found: RolloutView = until(seen)
         return found
 
 
@@ -84,7 +84,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def shadow_first(**shadow: Any) -> dict[str, Any]:
-    first = {"percent": 100, "bake_s": 0, "timeout_s": 60, "shadow": {**SHADOW, **shadow}}
+    first = {"percent": 100, "bake_s": 0, "timeout_s": 3600, "shadow": {**SHADOW, **shadow}}
     return {"stages": [first, quick(percent=100)], "gate": {"mode": "must_not_fail"}}
 
 
@@ -93,8 +93,7 @@ def test_a_candidate_that_disagrees_is_stopped_in_shadow_and_never_answered(site
     client.start()
     wrong = site.publish("2.0.0", swapped=True)
     ended = site.ended("2.0.0", **shadow_first())
-    client.done.set()
-    client.join(10)
+    client.finish()
 
     assert ended.phase == "rolled_back"
     assert "devices disagree: dev-1" in ended.happenings[-1].text
@@ -113,7 +112,7 @@ def test_a_candidate_that_agrees_is_then_installed(site: Site) -> None:
     (judged,) = [h for h in ended.happenings if h.kind == "stage_judged" and h.stage == 0]
     (check,) = [c for c in judged.checks if c.name == "shadow_agreement"]
     assert check.numbers["agreement"] == 1.0
-    assert check.numbers["tried"] >= 20
+    assert check.numbers["tried"] >= 10
     assert site.device.slots()["active"] == right
     with site.server.client() as api:
         states = [h.state for h in api.history(DEVICE)]

@@ -223,8 +223,8 @@ def test_slow_retrieval_is_bounded_in_seconds(scene: Scene) -> None:
             hung_up.set()
 
     with serving(slow) as url, pytest.raises(NetworkError, match="more than"):
-        scene.ask(HttpFetch(url, {}, timeout_s=5.0, total_s=0.3), "1.0.0")
-    assert hung_up.wait(10)
+        scene.ask(HttpFetch(url, {}, timeout_s=60.0, total_s=0.3), "1.0.0")
+    assert hung_up.wait(90)
 
 
 def test_six_months_away_one_visit_brings_a_device_back(scene: Scene) -> None:

@@ -175,7 +175,7 @@ def _answered(replay: Replay, recorded: Exchange) -> Answer:
         assert not missing, (what, missing, answer)
         return answer
 
-    found = until(attempt, within_s=30)
+    found = until(attempt)
     assert isinstance(found, Answer)
     return found
 
