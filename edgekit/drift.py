@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from edgekit import codec
 from edgekit.bundle import Bundle
+from edgekit.divergence import chance_psi, js_distance, psi
 from edgekit.errors import BundleError, FormatError
 from edgekit.manifest import Layout, Preprocessing
 from edgekit.postprocessing import classify
@@ -33,8 +34,6 @@ CLASS = "class"
 CONFIDENCE = "confidence"
 _BINS = 10
 _MAX_CHANNELS = 8
-_UNSEEN = 0.5
-_Z999 = 3.090232
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +114,7 @@ class Drift:
 
     Attributes:
         name: As in `Features`, or "class".
-        samples: That were counted on the device.
+        samples: That were counted; of a fleet, hours of one device each.
         psi: Population stability index, >= 0; 0 for equal distributions.
         js: Jensen-Shannon distance, in [0, 1].
         chance_psi: What chance alone exceeds once in a thousand with so few samples.
@@ -218,29 +217,41 @@ def count(reference: DriftReference, samples: Sequence[Features]) -> DriftCounts
 
 
 def drifts(reference: DriftReference, counts: DriftCounts) -> tuple[Drift, ...]:
+    """Return how far each number and the class moved, the farthest first."""
+    return moved(reference, counts.numbers, counts.classes)
+
+
+def moved(
+    reference: DriftReference,
+    numbers: Mapping[str, Sequence[float]],
+    classes: Mapping[str, float],
+) -> tuple[Drift, ...]:
     """Return how far each number and the class moved, the farthest first.
 
-    Numbers whose bins do not match the reference's are left out.
+    Args:
+        reference: What the variant was proven on.
+        numbers: What was seen, in the bins of the reference; what does not match is left out.
+        classes: The same by class; empty where classes were not counted.
     """
     found = [
-        _drift(name, bins.counts, counts.numbers[name])
+        _drift(name, bins.counts, numbers[name])
         for name, bins in reference.numbers.items()
-        if len(counts.numbers.get(name, ())) == len(bins.counts)
+        if len(numbers.get(name, ())) == len(bins.counts)
     ]
-    if reference.classes:
-        names = sorted({*reference.classes, *counts.classes})
+    if reference.classes and classes:
+        names = sorted({*reference.classes, *classes})
         found.append(
             _drift(
                 CLASS,
                 [reference.classes.get(name, 0) for name in names],
-                [counts.classes.get(name, 0) for name in names],
+                [classes.get(name, 0) for name in names],
             )
         )
     return tuple(sorted(found, key=lambda drift: (-drift.psi, drift.name)))
 
 
-def _drift(name: str, expected: Sequence[int], seen: Sequence[int]) -> Drift:
-    samples = sum(seen)
+def _drift(name: str, expected: Sequence[int], seen: Sequence[float]) -> Drift:
+    samples = round(sum(seen))
     index, chance = psi(expected, seen), chance_psi(sum(expected), samples, len(seen))
     return Drift(
         name=name,
@@ -250,47 +261,6 @@ def _drift(name: str, expected: Sequence[int], seen: Sequence[int]) -> Drift:
         chance_psi=chance,
         drifted=samples >= MIN_SAMPLES and index > max(MATERIAL_PSI, chance),
     )
-
-
-def psi(expected: Sequence[int], seen: Sequence[int]) -> float:
-    """Return the population stability index of two histograms with the same bins, >= 0.
-
-    The sum of (q - p) ln(q / p); half a sample is added to each bin, so that empty ones count.
-    """
-    p, q = _shares(expected, _UNSEEN), _shares(seen, _UNSEEN)
-    return float(np.sum((q - p) * np.log(q / p)))
-
-
-def js_distance(expected: Sequence[int], seen: Sequence[int]) -> float:
-    """Return the Jensen-Shannon distance to base 2, in [0, 1]; 0 where either is empty."""
-    if not sum(expected) or not sum(seen):
-        return 0.0
-    p, q = _shares(expected, 0.0), _shares(seen, 0.0)
-    middle = (p + q) / 2
-    both = [np.sum(x[x > 0] * np.log2(x[x > 0] / middle[x > 0])) for x in (p, q)]
-    return math.sqrt(max(0.0, float(sum(both)) / 2))
-
-
-def chance_psi(expected: int, seen: int, bins: int) -> float:
-    """Return the index that two samples of one distribution exceed once in a thousand.
-
-    Under no drift the index is (1/n + 1/m) times a chi-square of `bins` - 1 degrees of freedom.
-
-    Source: Yurdakul and Naranjo 2020, Journal of Risk Model Validation 14(4); the quantile by
-    Wilson and Hilferty 1931.
-    """
-    if not expected or not seen or bins < 2:
-        return math.inf
-    freedom = bins - 1
-    spread = 2 / (9 * freedom)
-    quantile = freedom * (1 - spread + _Z999 * math.sqrt(spread)) ** 3
-    return quantile * (1 / expected + 1 / seen)
-
-
-def _shares(counts: Sequence[int], each: float) -> Tensor:
-    values = np.asarray(counts, np.float64) + each
-    shares: Tensor = values / values.sum()
-    return shares
 
 
 def parse_reference(data: bytes, *, where: str) -> DriftReference:

@@ -41,7 +41,7 @@ def _print_token(made: GatewayToken) -> None:
 def _print_drift(found: list[DriftView]) -> None:
     print_table(
         ("hour", "device", "model", "bundle", "what drifted"),
-        ((when(v.hour), v.device, v.model, short(v.digest), v.text) for v in found),
+        ((when(v.hour), v.device or "all", v.model, short(v.digest), v.text) for v in found),
     )
 
 
@@ -83,5 +83,5 @@ def drift(
     client: FleetClient,
     model: Annotated[str, typer.Argument(help="Only this model.")] = "",
 ) -> list[DriftView]:
-    """List devices that saw something unusual on the last day, by the hour."""
+    """List what drifted on the last day: releases on all their devices, and devices by the hour."""
     return client.drift(model)

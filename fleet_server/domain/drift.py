@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from statistics import median
 
+from edgekit.divergence import js_distance
+
 MIN_REFERENCES = 20
 """Hours before that make a threshold."""
 MIN_SAMPLES = 50
@@ -34,11 +36,13 @@ class Hour:
     Attributes:
         at: Its beginning, UTC.
         counts: Counts in bins by name of a statistic.
+        classes: Answers by class; not kept with the hour.
         drifted: Statistics that had drifted; such an hour is no reference.
     """
 
     at: datetime
     counts: Mapping[str, Counts]
+    classes: Mapping[str, int] = field(default_factory=dict)
     drifted: tuple[str, ...] = ()
 
 
@@ -72,22 +76,6 @@ def add_counts(one: Mapping[str, Counts], other: Mapping[str, Counts]) -> dict[s
         same = len(have) == len(counts)
         merged[name] = tuple(a + b for a, b in zip(have, counts, strict=True)) if same else counts
     return merged
-
-
-def js_distance(one: Counts, other: Counts) -> float:
-    """Return the Jensen-Shannon distance of two histograms, in [0, 1]; 1.0 of different bins.
-
-    Source: Endres and Schindelin 2003, the square root of the divergence to base 2.
-    """
-    total, other_total = sum(one), sum(other)
-    if len(one) != len(other) or not total or not other_total:
-        return 1.0
-    divergence = 0.0
-    for a, b in zip(one, other, strict=True):
-        p, q = a / total, b / other_total
-        middle = (p + q) / 2
-        divergence += sum(x * math.log2(x / middle) / 2 for x in (p, q) if x > 0)
-    return math.sqrt(min(1.0, max(0.0, divergence)))
 
 
 def references_for(now: Hour, past: Sequence[Hour]) -> list[Hour]:

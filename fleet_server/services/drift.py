@@ -1,4 +1,4 @@
-"""Drift in the field: closes hours, compares them with the hours before, tells and lets hold.
+"""Drift in the field: closes hours, compares them with what was before and with what was proven.
 
 An alarm is raised and cleared like any other, so that webhooks hear of it and may start
 a retraining.
@@ -21,12 +21,20 @@ from fleet_server.domain.drift import (
     hour_of,
     references_for,
 )
+from fleet_server.domain.release_drift import DAY
 from fleet_server.services.events import EventService
 from fleet_server.services.fleet_plan import PlanCache
 from fleet_server.services.ports.database import Database, Tables
 from fleet_server.services.records.drift import DriftRecord
 from fleet_server.services.records.events import AlarmRecord
 from fleet_server.services.records.flags import FlagRecord
+from fleet_server.services.release_drift import (
+    RELEASE_DRIFT,
+    Departure,
+    alarm_of,
+    departures,
+    hours_of_releases,
+)
 
 GRACE = timedelta(minutes=10)
 """Windows of an hour are waited for so long after its end."""
@@ -59,6 +67,7 @@ class DriftService:
             first += _HOUR
             if first > latest:
                 self._events.watch(DRIFT, self._alarms(records), now=now)
+                self._events.watch(RELEASE_DRIFT, self._departed(until=first), now=now)
 
     def _alarms(self, records: Sequence[DriftRecord]) -> list[AlarmRecord]:
         with self._database.read() as tables:
@@ -78,6 +87,11 @@ class DriftService:
             if r.told
         ]
 
+    def _departed(self, *, until: datetime) -> list[AlarmRecord]:
+        with self._database.read() as tables:
+            plan = self._plans.get(tables)
+            return [alarm_of(one, plan) for one in departures(tables, until=until)]
+
     def close(self, at: datetime, *, now: datetime) -> tuple[DriftRecord, ...]:
         """Judge one hour; durable on return. Closing it again changes nothing but late windows."""
         with self._database.read() as tables:
@@ -89,22 +103,26 @@ class DriftService:
                         device_id=device,
                         model=model,
                         digest=digest,
-                        hour=Hour(at=at, counts=counts),
+                        hour=hour,
                     ),
                 )
-                for (device, model, digest), counts in sorted(sums.items())
+                for (device, model, digest), hour in sorted(sums.items(), key=_first)
             )
+            releases = hours_of_releases(at, records, tables.release_drift.references())
         with self._database.write() as tables:
             tables.drift.put(records)
+            tables.release_drift.put(releases)
+            tables.release_drift.forget_before(at - 2 * DAY)
             tables.drift.forget_before(at - LOOK_BACK - timedelta(days=1))
             tables.flags.put(FlagRecord(name=_FLAG, value=at.isoformat(), by="scheduler", at=now))
         return records
 
     def alarms(self, model: str, *, now: datetime) -> list[DriftView]:
-        """Return what drifted on the last day, latest first; of all models for ""."""
+        """Return what drifted on the last day: releases, then devices, latest first; "" for all."""
         with self._database.read() as tables:
             recent = tables.drift.recent(model, since=now - timedelta(days=1))
-        return [
+            departed = departures(tables, until=hour_of(now))
+        return [_departed_view(one) for one in departed if model in {"", one.model}] + [
             DriftView(
                 device=r.device_id,
                 model=r.model,
@@ -140,6 +158,21 @@ def _judged(tables: Tables, record: DriftRecord) -> DriftRecord:
         watched=len(references_for(hour, past)) >= MIN_REFERENCES,
         told=", ".join(_in_words(d) for d in found),
     )
+
+
+def _departed_view(one: Departure) -> DriftView:
+    return DriftView(
+        device="",
+        model=one.model,
+        digest=one.digest,
+        hour=one.day.at.isoformat(),
+        statistics=tuple(drift.name for drift in one.found),
+        text=one.told,
+    )
+
+
+def _first(entry: tuple[tuple[str, str, str], Hour]) -> tuple[str, str, str]:
+    return entry[0]
 
 
 def _in_words(found: HourDrift) -> str:

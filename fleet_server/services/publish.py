@@ -13,6 +13,7 @@ from edgekit import codec
 from edgekit.bundle import Bundle, file_digest, open_bundle
 from edgekit.client.wire.releases import NewRelease
 from edgekit.device import Requirements
+from edgekit.drift import read_reference
 from edgekit.errors import ConflictError, FormatError, TrustError, UsageError
 from edgekit.trust import bundle_path
 from edgekit.trust.metadata import Metadata, Targets, load
@@ -21,6 +22,7 @@ from fleet_server.domain.goal import ReleaseState
 from fleet_server.services.errors import NotFoundError
 from fleet_server.services.ports.database import Database
 from fleet_server.services.ports.files import Blobs
+from fleet_server.services.records.drift import ReferenceRecord
 from fleet_server.services.records.events import EventRecord
 from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
 from fleet_server.services.trust import TrustService
@@ -50,6 +52,7 @@ class PublishService:
         Raises:
             FormatError: The metadata lists nothing of this version, or a bundle is another one.
             TrustError: The metadata is not signed by the model's key.
+            BundleError: A bundle, or its drift reference, is damaged.
             ConflictError: The version is published with other content, or somebody else
                 published in between.
         """
@@ -61,6 +64,7 @@ class PublishService:
             known = tables.releases.get(wanted.model, wanted.version)
         if known is not None:
             _same(known, variants, where=where)
+        references = self._references(wanted.model, variants)
         self._trust.put_model(wanted.model, data, now=now)
         release = ReleaseRecord(
             model=wanted.model,
@@ -71,6 +75,8 @@ class PublishService:
         )
         with self._database.write() as tables:
             known = tables.releases.get(wanted.model, wanted.version)
+            for reference in references:
+                tables.release_drift.put_reference(reference)
             if known is not None:
                 return _same(known, variants, where=where)
             self._require(variants)
@@ -163,6 +169,17 @@ class PublishService:
         self._trust.put_model(wanted.model, data, now=now)
         logger.warning("release revoked", extra={"fields": {"release": where}})
         return self.get(wanted.model, wanted.version)
+
+    def _references(self, model: str, variants: tuple[VariantRecord, ...]) -> list[ReferenceRecord]:
+        """Read what each bundle was proven on, where it says so."""
+        records = []
+        for variant in variants:
+            blob = None if variant.file else self._blobs.find(variant.digest)
+            reference = read_reference(open_bundle(blob)) if blob else None
+            if reference is not None:
+                found = ReferenceRecord(digest=variant.digest, model=model, reference=reference)
+                records.append(found)
+        return records
 
     def _require(self, variants: tuple[VariantRecord, ...]) -> None:
         """Look again, while nobody else writes: garbage collection may have taken one."""

@@ -32,6 +32,7 @@ from fleet_server.store.experiments import SqlExperiments
 from fleet_server.store.field import SqlField
 from fleet_server.store.flags import SqlFlags
 from fleet_server.store.parameters import SqlDeviceParameters
+from fleet_server.store.release_drift import SqlReleaseDrift
 from fleet_server.store.releases import SqlReleases
 from fleet_server.store.retention import roll_up
 from fleet_server.store.rollouts import SqlRollouts
@@ -63,6 +64,7 @@ class SqlTables:
         self.flags = SqlFlags(connection)
         self.experiments = SqlExperiments(connection)
         self.drift = SqlDriftHours(connection)
+        self.release_drift = SqlReleaseDrift(connection)
         self.field = SqlField(connection)
         self.parameters = SqlDeviceParameters(connection)
         self.events = SqlEvents(connection)

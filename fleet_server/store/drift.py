@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, Row, delete, select
 
 from edgekit import codec
 from edgekit.telemetry import Window
-from fleet_server.domain.drift import Counts, Hour, add_counts
+from fleet_server.domain.drift import Hour, add_counts
 from fleet_server.services.records.drift import DriftRecord
 from fleet_server.store.dialects import insert_or_update
 from fleet_server.store.schema import releases, windows
@@ -26,11 +27,9 @@ class SqlDriftHours:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def summed(
-        self, since: datetime, until: datetime
-    ) -> Mapping[tuple[str, str, str], Mapping[str, Counts]]:
+    def summed(self, since: datetime, until: datetime) -> Mapping[tuple[str, str, str], Hour]:
         """Merge the counts of windows that ended in (since, until], by device, model and digest."""
-        found: dict[tuple[str, str, str], dict[str, Counts]] = {}
+        found: dict[tuple[str, str, str], Hour] = {}
         models = self._connection.execute(select(releases.c.model).distinct()).scalars().all()
         for model in models:
             query = select(windows.c.device, windows.c.body).where(
@@ -40,10 +39,13 @@ class SqlDriftHours:
                 window = codec.decode(body, Window, where="database")
                 counts = dict(window.drift)
                 if any(window.confidence):
-                    counts[CONFIDENCE] = window.confidence
+                    counts.setdefault(CONFIDENCE, window.confidence)
                 if counts:
                     key = (str(device), window.model, window.digest)
-                    found[key] = add_counts(found.get(key, {}), counts)
+                    have = found.get(key, Hour(at=since, counts={}))
+                    classes = dict(Counter(have.classes) + Counter(window.classes))
+                    counts = add_counts(have.counts, counts)
+                    found[key] = Hour(at=since, counts=counts, classes=classes)
         return found
 
     def put(self, records: Iterable[DriftRecord]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, String, Table, Text
 
+from edgekit.drift import DriftReference
+from fleet_server.domain.release_drift import ReleaseHour
 from fleet_server.store.columns import Coded, UtcDateTime
 from fleet_server.store.schema import metadata
 
@@ -19,6 +21,23 @@ drift_hours = Table(
     Column("watched", Boolean, nullable=False),
     Column("told", Text, nullable=False),
     Index("drift_hours_by_time", "at", "model"),
+)
+
+drift_references = Table(
+    "drift_references",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("model", String(64), nullable=False),
+    Column("reference", Coded(DriftReference), nullable=False),
+)
+
+release_hours = Table(
+    "release_hours",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("at", UtcDateTime, primary_key=True),
+    Column("hour", Coded(ReleaseHour), nullable=False),
+    Index("release_hours_by_time", "at"),
 )
 
 answers = Table(

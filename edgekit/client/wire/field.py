@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftView:
-    """GET /drift: an hour of one device that left what is usual there.
+    """GET /drift: an hour of one device, or a day of a release, that left what is usual there.
 
     Attributes:
-        device: The device.
+        device: The device; empty for all devices of a release against what it was proven on.
         model: Name of the model.
         digest: SHA-256 of the bundle that ran.
-        hour: Beginning of the hour.
+        hour: Beginning of the hour, of a day the latest.
         statistics: What drifted.
         text: The same with distances.
     """

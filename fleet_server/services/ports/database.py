@@ -17,7 +17,7 @@ from fleet_server.services.ports.changes import Changes, Flags
 from fleet_server.services.ports.devices import Devices, Tokens
 from fleet_server.services.ports.diagnoses import Diagnoses
 from fleet_server.services.ports.downloads import DownloadSlots
-from fleet_server.services.ports.drift import DriftHours
+from fleet_server.services.ports.drift import DriftHours, ReleaseDrift
 from fleet_server.services.ports.events import Alarms, Events, Webhooks
 from fleet_server.services.ports.experiments import Experiments
 from fleet_server.services.ports.field import FieldAnswers
@@ -139,6 +139,11 @@ class Tables(Protocol):
     @property
     def drift(self) -> DriftHours:
         """Drift by the hour."""
+        ...
+
+    @property
+    def release_drift(self) -> ReleaseDrift:
+        """What releases meet in the field, and what they were proven on."""
         ...
 
     @property

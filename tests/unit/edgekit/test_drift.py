@@ -4,18 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit import codec
+from edgekit.divergence import chance_psi, js_distance, psi
 from edgekit.drift import (
     CLASS,
     CONFIDENCE,
     DriftCounts,
     Features,
-    chance_psi,
     count,
     drifts,
     features_of,
-    js_distance,
     parse_reference,
-    psi,
     reference_of,
 )
 from edgekit.errors import BundleError
@@ -120,6 +118,8 @@ def test_distances_are_symmetric_and_bounded(counts, random):
 
 def test_distributions_without_overlap_are_as_far_as_can_be():
     assert js_distance([5, 0], [0, 7]) == pytest.approx(1)
+    assert js_distance([4, 0], [0.5, 0]) == pytest.approx(0)
+    assert js_distance([0, 0], [1, 1]) == 0
 
 
 def test_counts_merge_to_those_of_all_samples():

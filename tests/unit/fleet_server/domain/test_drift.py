@@ -16,7 +16,6 @@ from fleet_server.domain.drift import (
     add_counts,
     hour_drifts,
     hour_of,
-    js_distance,
     references_for,
 )
 from fleet_server.domain.evidence import Evidence
@@ -78,16 +77,6 @@ def test_only_undrifted_hours_at_about_the_same_time_of_the_day_are_references()
     bad = replace(near, at=now.at - timedelta(days=1), drifted=("brightness",))
     later = replace(near, at=now.at + timedelta(days=1))
     assert references_for(now, [near, night, bad, later]) == [near]
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "distance"),
-    [((4, 0), (8, 0), 0.0), ((4, 0), (0, 4), 1.0), ((1, 1), (1, 1, 1), 1.0), ((0, 0), (1, 1), 1.0)],
-)
-def test_the_distance_is_zero_of_equal_shares_and_one_of_disjoint_ones(
-    one, other, distance
-) -> None:
-    assert js_distance(one, other) == pytest.approx(distance)
 
 
 def test_counts_add_up_and_new_bins_begin_anew() -> None:
