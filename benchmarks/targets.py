@@ -198,6 +198,12 @@ TARGETS = (
         ("answers lost while a model changes under load", "*", "at most 0 answers"),
     ),
     *_of(
+        "swap_under_load",
+        "agent*",
+        "number p99_times",
+        ("p99 while a model changes, of the steady p99", "200 requests*", "at most 3 times"),
+    ),
+    *_of(
         "agent_delta",
         "delta",
         "number share",
