@@ -45,7 +45,7 @@ class Memory:
 
     Attributes:
         before_mb: With the runtime's program code, before the model; None where not told.
-        peak_mb: The most there ever was; None where not told.
+        peak_mb: The most there ever was until the warm-up ended; None where not told.
     """
 
     before_mb: float | None

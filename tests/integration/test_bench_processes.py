@@ -50,6 +50,14 @@ def test_a_bundle_is_measured_step_by_step(bundle):
     assert len(report.samples.started_s) == 70
 
 
+def test_the_times_that_are_kept_are_not_the_models_memory(bundle):
+    many = replace(SHORT, effort=Effort(warmup_runs=5, num_runs=200_000, min_secs=0.0))
+    few, most = (bench_path(bundle, setting).memory.peak_mb for setting in (SHORT, many))
+    assert few is not None
+    assert most is not None
+    assert most < few + 8  # the times of 200,000 queries are more than that
+
+
 def test_a_model_file_has_only_an_inference(tmp_path):
     file = tmp_path / "m.onnx"
     file.write_bytes(model_bytes())

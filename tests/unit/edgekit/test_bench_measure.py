@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import gc
+import itertools
 
+import numpy as np
 import pytest
 
 from edgekit import codec
 from edgekit.bench import Effort, Result, measure, record, summarize, write_results
+from edgekit.bench import stream as streaming
 from edgekit.bench.result import ResultFile
 from edgekit.errors import StorageError, UsageError
 
@@ -62,3 +65,21 @@ def test_results_that_cannot_be_kept_are_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
         write_results(tmp_path / "file" / "x.json", [], environment=record(), short=True)
+
+
+def test_of_very_many_queries_some_are_kept_evenly(monkeypatch):
+    monkeypatch.setattr(streaming, "MAX_KEPT", 100)
+    asked = itertools.count()
+    query = streaming.Query(prepare=[list], infer=lambda tensors: (next(asked), tensors)[1])
+    found = streaming.stream(query, Effort(num_runs=1000, min_secs=0.0))
+    assert next(asked) == 1000
+    assert len(found.started_s) == 1000 // 16 + 1  # halved at 100, 200, 400 and 800
+    assert (np.diff(found.started_s) > 0).all()
+
+
+def test_a_stream_of_very_fast_queries_is_as_long_as_was_wanted(monkeypatch):
+    monkeypatch.setattr(streaming, "MAX_KEPT", 1000)
+    query = streaming.Query(prepare=[list], infer=lambda tensors: tensors)
+    found = streaming.stream(query, Effort(num_runs=1, min_secs=0.2))
+    assert 500 <= len(found.started_s) <= 1000
+    assert found.started_s[-1] > 0.1
