@@ -20,7 +20,7 @@ from typing import IO
 import numpy as np
 
 from converters.cache import Cache, key_of
-from converters.quantize.calibration import Guard
+from converters.quantize.calibration import HOLD_OUT, Guard
 from converters.reading import read_samples
 from converters.samples import Samples
 from converters.streams import Sample, Stream, open_stream
@@ -34,7 +34,6 @@ FACTS = "calibration.json"
 _KIND = "calibration"
 _FORMAT = 1
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_HOLD_OUT = 10
 _RARE = 10
 _BEYOND = 0.01
 
@@ -282,7 +281,7 @@ class Ranges:
             np.atleast_1d(f(sample, axis=axes)).astype(np.float64) for f in (np.min, np.max)
         )
         self._count += 1
-        if self._count % _HOLD_OUT == 0:
+        if self._count % HOLD_OUT == 0:
             self._held_out.append((low, high))
         else:
             self._seen = (low, high) if self._seen is None else _outermost(self._seen, (low, high))

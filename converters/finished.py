@@ -10,7 +10,7 @@ import functools
 import hashlib
 import inspect
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,27 +47,34 @@ class Finished:
         self._cache, self._reused = cache, reused
 
     def file(
-        self, step: str, name: str, out: Path, make: Callable[[], None], **facts: object
-    ) -> None:
+        self, step: str, name: str, out: Path, make: Callable[[], Sequence[str]], **facts: object
+    ) -> tuple[str, ...]:
         """Have a file at `out`: the one that was made of the same facts, or a new one.
 
         Args:
             step: Kind of result.
             name: Of the variant, to tell.
             out: Where to.
-            make: Writes it there.
+            make: Writes it there, and returns what a person should know about it.
             facts: All that it depends on besides the tools, JSON values and dataclasses.
+
+        Returns:
+            What a person should know about it, a line each.
         """
         key = self._key(facts)
-        found = self._cache and self._cache.find(step, key)
-        if found:
+        told = f"{step}-told"
+        if self._cache is None:
+            return tuple(make())
+        found, lines = self._cache.find(step, key), self._cache.find(told, key)
+        if found and lines:
             shutil.copyfile(found, out)
             self._reused(name)
-            return
-        make()
-        if self._cache is not None:
-            with suppress(StorageError):
-                self._cache.keep(step, key, out)
+            return tuple(lines.read_text(encoding="utf-8").splitlines())
+        made = tuple(make())
+        with suppress(StorageError):
+            self._cache.keep(step, key, out)
+            self._cache.put(told, key, lambda path: _write_lines(path, made))
+        return made
 
     def arrays(
         self, step: str, name: str, make: Callable[[], Mapping[str, Tensor]], **facts: object
@@ -87,6 +94,10 @@ class Finished:
 
     def _key(self, facts: Mapping[str, object]) -> str:
         return key_of(tools=tool_versions(_TOOLS), code=_own_code(), facts=facts)
+
+
+def _write_lines(path: Path, lines: Sequence[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _save(arrays: Mapping[str, Tensor], path: Path) -> None:

@@ -29,12 +29,14 @@ class Climbed:
         rung: How it was made.
         judgement: Its loss; None where the metric has no accuracy.
         attempts: Every rung that was tried, in order.
+        warnings: What a person should know about the file.
     """
 
     checked: Checked
     rung: Rung
     judgement: Judgement | None
     attempts: tuple[Attempt, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def climb(
@@ -57,7 +59,7 @@ def climb(
     attempts: list[Attempt] = []
     for number, rung in enumerate(_fitting(rungs, variant, plan)):
         try:
-            model = quantize(
+            model, warnings = quantize(
                 variant, rung, prepared, floating=floating, work=work, number=number, watch=watch
             )
             checked = check(variant, prepared, plan, model, watch)
@@ -70,7 +72,11 @@ def climb(
         attempts.append(_attempt(rung, judgement, judged=plan.max_accuracy_drop is not None))
         if judgement is None or plan.max_accuracy_drop is None or _passes(judgement):
             return Climbed(
-                checked=checked, rung=rung, judgement=judgement, attempts=tuple(attempts)
+                checked=checked,
+                rung=rung,
+                judgement=judgement,
+                attempts=tuple(attempts),
+                warnings=warnings,
             )
     raise _nothing_passed(variant.name, plan.max_accuracy_drop or 0.0, attempts)
 

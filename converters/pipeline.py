@@ -199,7 +199,7 @@ def _package(
             folder=work / FINISHED,
             preference=preference.get(m.name),
         )
-        notes += [note] if note else []
+        notes += [*(f"{m.name}: {line}" for line in m.climbed.warnings), *([note] if note else [])]
         peak_mb = peak_memory_mb(bundle.path, plan.threads)
         layers = _layers(m, prepared, plan)
         told.append(_report(m, bundle, measured[m.name], layers, peak_mb, front=m.name in front))

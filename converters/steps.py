@@ -14,7 +14,7 @@ The types carry it: a step takes what only the one before it makes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -167,12 +167,17 @@ def _collected(
 def lower(variant: Variant, prepared: Prepared, work: Path) -> Path:
     """Write the float file of the variant's target once; a second call finds it."""
     out = work / f"{variant.target.name}-float.{variant.target.format}"
+
+    def make() -> Sequence[str]:
+        variant.target.lower(prepared.captured, out)
+        return ()
+
     if not out.exists():
         prepared.finished.file(
             "lower",
             variant.name,
             out,
-            lambda: variant.target.lower(prepared.captured, out),
+            make,
             source=prepared.digest,
             target=(variant.target.name, code_digest(variant.target)),
         )
@@ -188,10 +193,10 @@ def quantize(
     work: Path,
     number: int,
     watch: Watch,
-) -> Path:
-    """Return a file that a rung makes; of a float rung the float file itself."""
+) -> tuple[Path, tuple[str, ...]]:
+    """Return a file that a rung makes, and what to know; of a float rung the float file itself."""
     if rung.kind is Kind.FLOAT:
-        return floating
+        return floating, ()
     out = work / f"{variant.name}.{number}.{variant.target.format}"
     calibration = prepared.calibration and replace(
         prepared.calibration,
@@ -199,7 +204,7 @@ def quantize(
     )
     if not variant.recipe.calibrated:
         calibration = None
-    prepared.finished.file(
+    warnings = prepared.finished.file(
         "quantize",
         variant.name,
         out,
@@ -211,7 +216,7 @@ def quantize(
         samples=calibration and (calibration.samples.sha256, prepared.digest),
         preprocessing=calibration and calibration.preprocessing,
     )
-    return out
+    return out, warnings
 
 
 def check(

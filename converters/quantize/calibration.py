@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from edgekit.manifest import Preprocessing
 from edgekit.runtime.base import Tensor
 
 MIN_SAMPLES = 32
+HOLD_OUT = 10
+"""Every tenth sample is held out, to see whether it exceeds the ranges of the others."""
 _LONG = 8
 _ENOUGH = 1 << 14
 _TODO = f"give at least {MIN_SAMPLES} different real samples"
@@ -34,10 +36,19 @@ class Calibration:
 
     def tensors(self) -> Iterator[list[Tensor]]:
         """Yield the model's inputs for one sample after the other, in order, batch 1."""
-        total = len(self.samples)
-        for index in range(total):
+        return self._prepared(range(len(self.samples)))
+
+    def held_out_last(self) -> tuple[int, Iterator[list[Tensor]]]:
+        """Return how many samples are not held out, and all inputs, those that are at the end."""
+        numbers = range(1, len(self.samples) + 1)
+        kept = [number - 1 for number in numbers if number % HOLD_OUT]
+        held_out = [number - 1 for number in numbers if number % HOLD_OUT == 0]
+        return len(kept), self._prepared([*kept, *held_out])
+
+    def _prepared(self, indices: Sequence[int]) -> Iterator[list[Tensor]]:
+        for done, index in enumerate(indices, start=1):
             yield self.samples.tensors(index, self.preprocessing)
-            self.advance(index + 1, total)
+            self.advance(done, len(indices))
 
 
 def calibrate_on(

@@ -56,7 +56,7 @@ class Target(Protocol):
         rung: Rung,
         calibration: Calibration | None,
         out: Path,
-    ) -> None:
+    ) -> tuple[str, ...]:
         """Write the quantized form of a file that `lower` wrote.
 
         Args:
@@ -65,6 +65,9 @@ class Target(Protocol):
             rung: One of the recipe's ways.
             calibration: Samples for ranges; None where the recipe needs none.
             out: Where to.
+
+        Returns:
+            What a person should know about it, a line each, such as ranges that may be too narrow.
 
         Raises:
             TargetError: The model cannot be quantized.

@@ -76,11 +76,11 @@ class OnnxTarget:
         rung: Rung,
         calibration: Calibration | None,
         out: Path,
-    ) -> None:
-        """Write the quantized form. Raises as `Target.quantize` does."""
+    ) -> tuple[str, ...]:
+        """Write the quantized form. Returns and raises as `Target.quantize` does."""
         try:
             with quiet_python():
-                quantized = quantize_file(model, rung, calibration, out)
+                quantized, warnings = quantize_file(model, rung, calibration, out)
         except (EdgeKitError, OSError):
             raise
         except Exception as error:
@@ -89,6 +89,7 @@ class OnnxTarget:
             ) from error
         _strip(quantized)
         out.write_bytes(quantized.SerializeToString(deterministic=True))
+        return warnings
 
     def leaner(self, model: Path, recipe: Recipe) -> Recipe | None:
         """Return a recipe that leaves in float what costs in 8 bits; None where nothing does.

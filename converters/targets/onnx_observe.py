@@ -1,4 +1,4 @@
-"""Looks into ONNX files while they run: histograms of activations, mean inputs, costs of layers.
+"""Looks into ONNX files while they run: activations, mean inputs, costs of layers.
 
 One sample's activations are in memory at a time, whatever the number of samples.
 """
@@ -15,8 +15,6 @@ import numpy as np
 from converters.evaluate import sqnr_db
 from converters.extras import need
 from converters.quantize import Calibration
-from converters.quantize.ranges import choose_range, histogram
-from converters.quantize.recipes import Method
 from converters.targets.base import Spot
 from edgekit.runtime import Tensor
 
@@ -31,33 +29,6 @@ def input_names(model: Path) -> list[str]:
     graph = need("onnx").load(model, load_external_data=False).graph
     weights = {tensor.name for tensor in graph.initializer}
     return [str(value.name) for value in graph.input if value.name not in weights]
-
-
-def write_ranges(
-    model: Path, exact: Path, out: Path, method: Method, calibration: Calibration
-) -> None:
-    """Write ranges that a method chooses from histograms between the exact ends in `exact`."""
-    quantization = need("onnxruntime.quantization.calibrate")
-    known = quantization.load_tensors_data(exact)
-    edges = {
-        name: (float(np.min(data.lowest)), float(np.max(data.highest)))
-        for name, data in known.items()
-    }
-    counts: dict[str, Tensor] = {}
-    for values in activations(model, list(edges), calibration, MAX_OBSERVED):
-        for name, value in values.items():
-            found = histogram(value, *_with_zero(edges[name]))
-            counts[name] = counts[name] + found if name in counts else found
-    chosen = {
-        name: choose_range(counts[name], *_with_zero(ends), method) if name in counts else ends
-        for name, ends in edges.items()
-    }
-    data = {
-        name: (np.asarray(low, np.float32), np.asarray(high, np.float32))
-        for name, (low, high) in chosen.items()
-    }
-    minmax = quantization.CalibrationMethod.MinMax
-    quantization.save_tensors_data(quantization.TensorsData(minmax, data), out, smooth_quant=False)
 
 
 def activations(
@@ -156,10 +127,6 @@ def rank_layers(
 def _answers(model: Path, outputs: Sequence[str], calibration: Calibration) -> Tensor:
     rows = activations(model, outputs, calibration, _MAX_RANKED)
     return np.concatenate([row[name].ravel() for row in rows for name in outputs])
-
-
-def _with_zero(ends: tuple[float, float]) -> tuple[float, float]:
-    return min(ends[0], 0.0), max(ends[1], 0.0)
 
 
 def _rounded_weights(quantized: Any) -> dict[str, Tensor]:  # noqa: ANN401 (onnx)

@@ -8,18 +8,17 @@ AVX2 or AVX-512 and no VNNI saturate sums of two full products (`quantize.arithm
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from converters.extras import need
 from converters.quantize import Arithmetic, Calibration
 from converters.quantize.recipes import Kind, Method, Rung
 from converters.targets import onnx_observe as observe
 from converters.targets.onnx_equalize import equalize
+from converters.targets.onnx_ranges import choose_ranges, take_ranges
 from edgekit.errors import TargetError
 from edgekit.manifest import Precision
-from edgekit.runtime import Tensor
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # ONNX Runtime fuses these with the convolution before them, in float only; it has no 8-bit kernel
@@ -27,16 +26,20 @@ _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _FUSED_IN_FLOAT = {"HardSwish", "HardSigmoid"}
 
 
-def quantize_file(model: Path, rung: Rung, calibration: Calibration | None, out: Path) -> Any:  # noqa: ANN401 (onnx)
+Quantized: TypeAlias = tuple[Any, tuple[str, ...]]
+"""A model, and what a person should know about it."""
+
+
+def quantize_file(model: Path, rung: Rung, calibration: Calibration | None, out: Path) -> Quantized:
     """Return the quantized model of a float file; `out` may hold it meanwhile.
 
     Raises:
         TargetError: The rung makes no sense for this model.
     """
     if rung.kind is Kind.HALF:
-        return _half(model)
+        return _half(model), ()
     if rung.kind is Kind.DYNAMIC:
-        return _dynamic(model, rung, out)
+        return _dynamic(model, rung, out), ()
     if calibration is None:
         raise ValueError("static quantization needs calibration")
     return _static(model, rung, calibration, out)
@@ -77,7 +80,7 @@ def _dynamic(model: Path, rung: Rung, out: Path) -> Any:  # noqa: ANN401 (onnx)
     return onnx.load(out)
 
 
-def _static(model: Path, rung: Rung, calibration: Calibration, out: Path) -> Any:  # noqa: ANN401 (onnx)
+def _static(model: Path, rung: Rung, calibration: Calibration, out: Path) -> Quantized:
     onnx = need("onnx")
     prepared = out.with_suffix(".prepared.onnx")
     prepare(model, prepared)
@@ -85,24 +88,32 @@ def _static(model: Path, rung: Rung, calibration: Calibration, out: Path) -> Any
     kept = model.with_suffix(".equalized.onnx") if rung.equalizes else model
     if rung.equalizes and not equalize(prepared):
         raise TargetError("onnx has nothing to equalise here: no two layers with ReLU between")
-    exact = kept.with_suffix(".ranges.json")
-    if not exact.exists():
-        _run(prepared, out, calibration, exact, replace(rung, activation_bits=8))
-    ranges = exact
-    if rung.method is not Method.MIN_MAX:
-        ranges = kept.with_suffix(f".{rung.method}.json")
-        if not ranges.exists():
-            observe.write_ranges(prepared, exact, ranges, rung.method, calibration)
+    ranges, warnings = _ranges(prepared, kept, rung.method, calibration)
     left_out: Sequence[str] = ()
     if rung.float_share:
         ranked = _ranked(prepared, out, calibration, ranges)
         left_out = ranked[: max(1, round(rung.float_share * len(ranked)))]
     only = unfused_layers(prepared) if rung.leaves_fused else ()
-    _run(prepared, out, calibration, ranges, rung, only=only, left_out=left_out)
+    _run(prepared, out, ranges, rung, only=only, left_out=left_out)
     if rung.corrects_bias:
         observe.correct_biases(prepared, onnx.load(out), calibration)
-        _run(prepared, out, calibration, ranges, rung, only=only, left_out=left_out)
-    return onnx.load(out)
+        _run(prepared, out, ranges, rung, only=only, left_out=left_out)
+    return onnx.load(out), warnings
+
+
+def _ranges(
+    prepared: Path, kept: Path, method: Method, calibration: Calibration
+) -> tuple[Path, tuple[str, ...]]:
+    """Return the file of ranges that a method chooses, and what to know about them."""
+    exact, told = kept.with_suffix(".ranges.json"), kept.with_suffix(".ranges.txt")
+    if not exact.exists():
+        told.write_text("\n".join(take_ranges(prepared, exact, calibration)))
+    if method is Method.MIN_MAX:
+        return exact, tuple(told.read_text().splitlines())
+    chosen = kept.with_suffix(f".{method}.json")
+    if not chosen.exists():
+        choose_ranges(prepared, exact, chosen, method, calibration)
+    return chosen, ()
 
 
 def unfused_layers(model: Path) -> list[str]:
@@ -129,7 +140,7 @@ def _ranked(prepared: Path, out: Path, calibration: Calibration, ranges: Path) -
         rung = Rung(name="alone", precision=Precision.INT8)
 
         def quantize_alone(layer: str) -> Path:
-            _run(prepared, alone, calibration, ranges, rung, only=(layer,))
+            _run(prepared, alone, ranges, rung, only=(layer,))
             return alone
 
         ranked = observe.rank_layers(prepared, layers, quantize_alone, calibration)
@@ -140,20 +151,19 @@ def _ranked(prepared: Path, out: Path, calibration: Calibration, ranges: Path) -
 def _run(
     prepared: Path,
     out: Path,
-    calibration: Calibration,
     ranges: Path,
     rung: Rung,
     *,
     only: Sequence[str] = (),
     left_out: Sequence[str] = (),
 ) -> None:
-    """Write the file; ranges are taken if they are not there yet."""
+    """Write the file with ranges that were taken."""
     quantization = need("onnxruntime.quantization")
     kinds = quantization.QuantType
     quantization.quantize_static(
         prepared,
         out,
-        _Reader(observe.input_names(prepared), calibration),
+        None,
         quant_format=quantization.QuantFormat.QDQ,
         activation_type=_activations(rung),
         weight_type=kinds.QInt8,
@@ -163,12 +173,7 @@ def _run(
         nodes_to_quantize=list(only),
         nodes_to_exclude=list(left_out),
         calibration_cache_path=ranges,
-        # Ranges are merged after each stride, so memory does not grow with the samples. (The
-        # option CalibMaxIntermediateOutputs drops samples instead of merging them.)
-        extra_options={
-            "CalibStridedMinMax": _stride(len(calibration.samples)),
-            "UseQDQContribOps": rung.activation_bits == 16,
-        },
+        extra_options={"UseQDQContribOps": rung.activation_bits == 16},
     )
 
 
@@ -204,32 +209,3 @@ def _keep(values: Any, wanted: Callable[[Any], bool]) -> None:  # noqa: ANN401 (
     kept = [value for value in values if wanted(value)]
     del values[:]
     values.extend(kept)
-
-
-class _Reader:
-    """What `quantize_static` asks for samples, stride by stride; one is prepared at a time."""
-
-    def __init__(self, names: list[str], calibration: Calibration) -> None:
-        self._names = names
-        self._count = len(calibration.samples)
-        self._tensors = calibration.tensors()
-        self._left = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def set_range(self, start_index: int, end_index: int) -> None:
-        """Begin the next stride; strides follow one another."""
-        self._left = end_index - start_index
-
-    def get_next(self) -> dict[str, Tensor] | None:
-        """Return the next inputs by name, None at the end of a stride."""
-        if self._left == 0:
-            return None
-        self._left -= 1
-        return dict(zip(self._names, next(self._tensors), strict=True))
-
-
-def _stride(samples: int) -> int:
-    """Return the largest stride up to 64 that divides the samples."""
-    return next(n for n in range(64, 0, -1) if samples % n == 0)

@@ -76,8 +76,8 @@ class OpenVinoTarget:
         rung: Rung,
         calibration: Calibration | None,
         out: Path,
-    ) -> None:
-        """Write the quantized form. Raises as `Target.quantize` does."""
+    ) -> tuple[str, ...]:
+        """Write the quantized form. Returns and raises as `Target.quantize` does."""
         try:
             with quiet_python():
                 loaded = library().Core().read_model(*openvino_file.read(model))
@@ -90,6 +90,7 @@ class OpenVinoTarget:
             raise TargetError(
                 f"openvino cannot quantize it to {recipe.name} ({_first_line(error)})"
             ) from error
+        return ()
 
     def runtimes(self, model: Path, rung: Rung) -> tuple[RuntimeRange, ...]:
         """Return the OpenVINO that files were proven on."""

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from converters.capture import Captured
 from converters.extras import need
 from converters.quantize import (
@@ -22,6 +24,7 @@ from converters.quantize import (
     Recipe,
     Rung,
 )
+from converters.quantize.headroom import Ends, exceeded
 from converters.quiet import quiet_python
 from converters.source import ModuleSource
 from converters.targets.base import Target
@@ -100,13 +103,16 @@ class TfliteTarget:
         rung: Rung,
         calibration: Calibration | None,
         out: Path,
-    ) -> None:
+    ) -> tuple[str, ...]:
         """Write weights with a scale a channel; ends stay float32 unless the rung says so."""
         content = model.read_bytes()
+        ranges: Any = None
+        warnings: tuple[str, ...] = ()
         try:
             with quiet_python():
                 how = _how(rung)
-                ranges = _ranges(content, how, calibration) if calibration else None
+                if calibration is not None:
+                    ranges, warnings = _ranges(content, how, calibration)
                 quantized = _quantize(content, how, ranges)
         except (EdgeKitError, OSError):
             raise
@@ -114,6 +120,7 @@ class TfliteTarget:
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise TargetError(f"tflite cannot quantize it to {recipe.name} ({reason})") from error
         out.write_bytes(quantized)
+        return warnings
 
     def saturating(self, model: Path, inputs: Sequence[list[Tensor]]) -> list[list[Tensor]] | None:
         """Return None: both runtimes multiply in 16 bits and add in 32 on every processor."""
@@ -158,8 +165,12 @@ def _how(rung: Rung) -> Any:  # noqa: ANN401 (ai-edge-quantizer)
     return manager.get_quantization_recipe()
 
 
-def _ranges(content: bytes, how: Any, calibration: Calibration) -> Any:  # noqa: ANN401 (ai-edge-quantizer)
-    """Return the true minimum and maximum of every tensor over all samples.
+def _ranges(
+    content: bytes,
+    how: Any,  # noqa: ANN401 (ai-edge-quantizer)
+    calibration: Calibration,
+) -> tuple[Any, tuple[str, ...]]:
+    """Return the true minimum and maximum of every tensor over all samples, and what to tell.
 
     The quantizer's own default averages ranges over samples, which costs 8 to 22 dB.
     """
@@ -172,10 +183,23 @@ def _ranges(content: bytes, how: Any, calibration: Calibration) -> Any:  # noqa:
         qsv_update_func=need("ai_edge_quantizer.utils.qsv_utils").min_max_update,
     )
     signature, arguments = _signature(calibrator)
-    for tensors in calibration.tensors():
+    kept, samples = calibration.held_out_last()
+    first: dict[str, Ends] = {}
+    for done, tensors in enumerate(samples, start=1):
         one: list[dict[str, Tensor]] = [dict(zip(arguments, tensors, strict=True))]
         calibrator.calibrate({signature: one}, manager)
-    return calibrator.get_model_qsvs()
+        if done == kept:
+            first = _ends(calibrator.get_model_qsvs())
+    ranges = calibrator.get_model_qsvs()
+    return ranges, exceeded(first, _ends(ranges))
+
+
+def _ends(ranges: Any) -> dict[str, Ends]:  # noqa: ANN401 (ai-edge-quantizer)
+    """Return the smallest and the largest value of each tensor."""
+    return {
+        name: (float(np.min(seen["min"])), float(np.max(seen["max"])))
+        for name, seen in ranges.items()
+    }
 
 
 def _quantize(content: bytes, how: Any, ranges: Any) -> bytes:  # noqa: ANN401 (ai-edge-quantizer)
