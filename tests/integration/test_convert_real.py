@@ -141,6 +141,8 @@ REFUSED = [
         "com.microsoft.extensions:DecodeImage",
     ),
 ]
+FASTESTDET = "fastestdet/weight_AP05:0.253207_280-epoch.pth"
+TORCHSCRIPT = "silero_vad/silero_vad.jit"
 ACCURACY = {"trained_lstm": 0.9, "trained_lstm_int8": 0.9, "mnist": 0.97}
 
 
@@ -207,7 +209,7 @@ def test_a_file_that_no_device_could_load_is_refused(
 
 @pytest.mark.parametrize(
     ("source", "weights"),
-    [("silero_vad/silero_vad.jit", None), (f"{NETS}:Cifar", "silero_vad/silero_vad.jit")],
+    [(TORCHSCRIPT, None), (f"{NETS}:Cifar", TORCHSCRIPT)],
 )
 def test_torchscript_is_refused_with_the_way_out(
     source: str, weights: str | None, test_data: Path, tmp_path: Path
@@ -220,9 +222,34 @@ def test_torchscript_is_refused_with_the_way_out(
     assert WAY_OUT in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("source", "weights", "reason"),
+    [
+        (FASTESTDET, None, "no module; name a factory, package.module:function, and pass the file"),
+        (
+            f"{NETS}:Cifar",
+            FASTESTDET,
+            "the weights do not match Cifar: missing conv1.bias, conv1.weight, conv2.bias and 7 "
+            "more, unexpected SPP.Conv1x1.conv1x1.0.weight, ",
+        ),
+    ],
+    ids=["alone", "of another network"],
+)
+def test_weights_without_their_network_are_refused_with_the_way_out(
+    source: str, weights: str | None, reason: str, test_data: Path, tmp_path: Path
+):
+    """The architecture of these weights is nowhere in the test data."""
+    case = Case(file=FASTESTDET, arrays=cut(32), source=source if weights else None, plan=AGREE)
+    with pytest.raises(SourceError) as caught:
+        convert(plan_of(case, test_data, tmp_path))
+    assert str(caught.value).startswith(f"{test_data / FASTESTDET}: ")
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["held-out.npz"]
+
+
 def test_every_model_of_the_test_data_is_in_a_table(test_data: Path):
     kinds = {".onnx", ".tflite", ".pt", ".pth", ".th", ".jit", ".pt2"}
     there = {str(p.relative_to(test_data)) for p in test_data.rglob("*") if p.suffix in kinds}
     told = {case.file for case in (*CONVERTED, *PACKAGED)} | {row[0] for row in REFUSED}
-    told |= {"silero_vad/silero_vad.jit"}
-    assert {file for file in there - told if "fastestdet" not in file} == set()
+    assert there == told | {TORCHSCRIPT, FASTESTDET}
