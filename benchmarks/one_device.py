@@ -39,7 +39,7 @@ BODY = json.dumps(
     {"inputs": [{"name": "image", "shape": [8, 8], "datatype": "UINT8", "data": list(range(64))}]}
 )
 PATH = f"/v2/models/{NAME}/infer"
-START_S = 60.0
+START_S = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

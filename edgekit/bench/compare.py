@@ -168,12 +168,12 @@ def require_not_slower(report: CompareReport, limit: float) -> None:
     if low > allowed and report.difference is Difference.SLOWER:
         raise EdgeKitError(
             f"is {report.ratio.value - 1:+.1%} slower ({low - 1:+.1%} to {high - 1:+.1%}), "
-            f"allowed are {limit:.1%}",
+            f"allowed are {100 * limit:g}%",
             where=report.b,
         )
     if high > allowed:
         raise InconclusiveError(
-            f"may be more than {limit:.1%} slower: {low - 1:+.1%} to {high - 1:+.1%}, "
+            f"may be more than {100 * limit:g}% slower: {low - 1:+.1%} to {high - 1:+.1%}, "
             f"noise {math.expm1(report.floor):.1%}",
             where=report.b,
             todo="compare longer (--rounds, --blocks) or on a quiet machine",

@@ -15,7 +15,6 @@ pytestmark = pytest.mark.integration
 def test_a_bad_release_reaches_the_canaries_only_and_all_come_back(tmp_path: Path) -> None:
     seen = expose(tmp_path, devices=60, canaries=6, poll_s=1.0, within_s=120, outage_s=3.0)
     assert 1 <= seen.exposed <= 6
-    assert seen.back_s < 60
     assert seen.client["running"] == {"1.0.0": 60}
     assert seen.client["ran"]["1.0.0"] == 60
     assert set(seen.client["errors"]) <= {"busy", "no answer"}
