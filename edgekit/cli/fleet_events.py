@@ -30,7 +30,10 @@ def _print_events(found: list[EventView]) -> None:
 def _print_alarms(found: list[AlarmView]) -> None:
     print_table(
         ("since", "kind", "device", "release", "what"),
-        ((when(a.since), a.kind, a.device, f"{a.model} {a.version}", a.text) for a in found),
+        (
+            (when(a.since), a.kind, a.device or "all", f"{a.model} {a.version}", a.text)
+            for a in found
+        ),
     )
 
 

@@ -114,6 +114,7 @@ class AlarmView:
     """GET /alarms: something about a bundle on a device that is not over.
 
     Attributes:
+        device: The device; empty for all devices with the bundle.
         kind: What raised it, such as "latency".
         since: When it was raised, ISO 8601.
         text: One sentence.

@@ -89,7 +89,7 @@ class AlarmRecord:
     """Something about a bundle on a device that somebody has to look at, until it is over.
 
     Attributes:
-        device: Id of the device.
+        device: Id of the device; empty for all devices with the bundle.
         digest: SHA-256 of the bundle.
         kind: What raised it, such as "latency".
         model: Name of the model.
