@@ -33,6 +33,8 @@ from fleet_server.services.gathering import Gathering
 _SUFFIX = "/telemetry"
 _SCHEME = b"TargetToken "
 _BODY_S = 30.0
+AT_ONCE, MOST_WAITING = 2000, 50_000
+"""Windows: in a commit, and about five seconds of the fastest commits."""
 _LARGE_BYTES = 32 << 10
 
 
@@ -53,7 +55,9 @@ class IntakeApp:
         self._board = board
         self._clock = clock
         self._metrics = metrics
-        self._gathering = Gathering(services.telemetry)
+        self._gathering = Gathering(
+            services.telemetry.keep_all, at_once=AT_ONCE, waiting=MOST_WAITING, size=len
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -94,11 +98,12 @@ class IntakeApp:
         records, receipt = self._services.telemetry.prepare(
             device_id, batch, received_at=received_at, load=self._gathering.load
         )
-        await self._gathering.store(records)
+        if records:
+            await self._gathering.add(records)
         self._board.mark_seen(device_id, received_at)
         self._metrics.windows.add(len(receipt.accepted), "stored")
         self._metrics.windows.add(len(receipt.refused), "refused")
-        self._metrics.commits.set(self._gathering.commits)
+        self._metrics.commits.set(self._gathering.rounds)
         self._metrics.backlog.set(self._gathering.waiting)
         return receipt
 

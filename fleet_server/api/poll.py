@@ -2,7 +2,7 @@
 
 An answer that nothing has changed since is sent from the board, by the connection itself
 (`fleet_server.api.patience`); every other poll comes to a raw ASGI application around the ordinary
-one, which asks the check-in service in a thread.
+one, which asks the check-in service, for all that come at the same time at once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hmac
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,9 +27,17 @@ from fleet_server.api.metrics import Metrics
 from fleet_server.api.problems import RETRY_AFTER_S
 from fleet_server.api.proxy import Headers, ProxyRule
 from fleet_server.services.assembly import Services
+from fleet_server.services.checkin import Poll, PollAnswer
 from fleet_server.services.config import Settings
-from fleet_server.services.credentials import Credentials, Scheme, authenticate, seat_digest
+from fleet_server.services.credentials import (
+    Credentials,
+    Scheme,
+    authenticate,
+    is_own_token,
+    seat_digest,
+)
 from fleet_server.services.errors import NotFoundError, UnknownCallerError
+from fleet_server.services.gathering import Gathering
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +54,8 @@ _SCHEMES = {
 }
 _PREFIX = CONTROLLER.encode()
 _NO_PLAIN_NAME = frozenset(b"/%?#")
+_AT_ONCE, _MOST_WAITING = 250, 100_000
+"""Polls in a transaction; those that wait are bounded by `Overload` long before."""
 _JSON = (b"content-type", b"application/json")
 _EMPTY = [(b"content-length", b"0")]
 _LATER = [*_EMPTY, (b"retry-after", b"%d" % RETRY_AFTER_S)]
@@ -72,6 +83,9 @@ class PollApp:
         self._settings = settings
         self._proxy = ProxyRule.of(settings)
         self._clock = clock
+        checkin = services.checkin
+        self._looking = Gathering(checkin.look, at_once=_AT_ONCE, waiting=_MOST_WAITING)
+        self._saving = Gathering(checkin.save, at_once=_AT_ONCE, waiting=_MOST_WAITING)
 
     def at_once(self, url: bytes, headers: Headers, *, scheme: str, peer: str) -> bytes | None:
         """Return the body of a poll's answer if it is known by heart; None for all other requests.
@@ -109,7 +123,7 @@ class PollApp:
     async def _answer(self, device_id: str, scope: Scope, send: Send) -> None:
         peer = scope["client"][0] if scope["client"] else ""
         shown, asked = self._shown(scope["headers"], scope["scheme"], device_id, peer)
-        if self._board.is_stale:
+        if self._board.is_stale and self._board.find(device_id) is not None:
             try:
                 await run_in_threadpool(self._board.refresh)
             except StorageError:
@@ -120,7 +134,7 @@ class PollApp:
             await _send(send, 200, known)
             return
         base = self._proxy.base_url(scope["headers"], scope["scheme"], peer)
-        status, body = await run_in_threadpool(self._ask, device_id, shown, asked, base)
+        status, body = await self._ask(device_id, shown, asked, base)
         self._metrics.polls.add(1, "database" if status == 200 else "refusal")
         await _send(send, status, body)
 
@@ -158,27 +172,44 @@ class PollApp:
         asked += (b":by", how.encode(), b":from", b"proxy" if self._proxy.trusts(peer) else b"")
         return Credentials(scheme=how, token=token.decode("latin-1")), tuple(asked)
 
-    def _ask(
+    async def _ask(
         self, device_id: str, shown: Credentials, asked: tuple[bytes, ...], base: str
     ) -> tuple[int, bytes]:
         """Answer with the database's help, and keep the answer."""
-        running, now = _running(asked), self._clock()
+        poll = Poll(device_id=device_id, running=_running(asked), at=self._clock())
         try:
-            authenticate(self._services.database, device_id, shown, now=now)
-            answer = self._services.checkin.poll(device_id, running, now=now)
+            answer = await self._visit(poll, shown)
         except (UnknownCallerError, NotFoundError):
             return 401, b""
         except EdgeKitError as error:
             fields = {"device": device_id, "error": str(error)}
             logger.error("poll failed", extra={"fields": fields})  # noqa: TRY400 (one clear line)
             return 503, b""
-        self._board.mark_seen(device_id, now)
+        self._board.mark_seen(device_id, poll.at)
         interval_s = self._settings.poll_interval_s
         body = codec.encode(controller_base(base, device_id, answer, interval_s=interval_s))
         if answer.keeps:
             seat = Seat(seat_digest(shown), asked, body, answer.version)
             self._board.put(device_id, seat)
         return 200, body
+
+    async def _visit(self, poll: Poll, shown: Credentials) -> PollAnswer:
+        """Think a poll through, and store what it changes.
+
+        Raises:
+            UnknownCallerError: The caller is not this device.
+            NotFoundError: The device is gone.
+        """
+        visit = await self._looking.add(poll)
+        if visit is None or not is_own_token(visit.stored, shown):
+            database, device_id, now = self._services.database, poll.device_id, poll.at
+            await run_in_threadpool(partial(authenticate, database, device_id, shown, now=now))
+            visit = await self._looking.add(poll)
+        if visit is not None and visit.changes:
+            visit = await self._saving.add(poll)
+        if visit is None:
+            raise NotFoundError("there is no such device", where=poll.device_id)
+        return visit.answer
 
 
 def _running(asked: tuple[bytes, ...]) -> dict[str, str] | None:

@@ -1,39 +1,43 @@
-"""What one device should do next: the answer to a poll, and at most one offer."""
+"""What devices should do next: the answers to polls, and at most one offer for each device.
+
+Polls that come at the same time are answered from one consistent state, and what they change is
+stored together.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from fleet_server.domain.deployment import (
-    Deployment,
-    DeploymentEvent,
-    DeploymentKind,
-    DeploymentState,
-    apply,
-)
-from fleet_server.domain.goal import Goal
+from fleet_server.domain.deployment import Deployment, DeploymentEvent, apply
 from fleet_server.services.errors import NotFoundError
-from fleet_server.services.fleet_plan import (
-    KEPT_STATES,
-    FleetPlan,
-    PlanCache,
-    can_shadow,
-    goal_of,
-    history_of,
-)
+from fleet_server.services.fleet_plan import KEPT_STATES, FleetPlan, PlanCache
 from fleet_server.services.gatekeeper import Gatekeeper
-from fleet_server.services.offers import Offer
+from fleet_server.services.offers import Offer, is_obsolete, next_offer
 from fleet_server.services.ports.database import Database, Tables
 from fleet_server.services.records.deployments import DeploymentRecord
 from fleet_server.services.records.devices import DeviceRecord, DeviceState
-from fleet_server.services.records.releases import VariantRecord
 
 logger = logging.getLogger(__name__)
 
 _POLLS_TO_CANCEL = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """What a device says when it asks.
+
+    Attributes:
+        device_id: Who it says it is.
+        running: Model to digest as it says; None if it cannot say.
+        at: When, UTC.
+    """
+
+    device_id: str
+    running: Mapping[str, str] | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,42 +82,59 @@ class CheckInService:
     def poll(
         self, device_id: str, running: Mapping[str, str] | None, *, now: datetime
     ) -> PollAnswer:
-        """Record what the device runs, and return what it should do.
+        """Record what an authenticated device runs, and return what it should do.
 
         A new offer and whatever else changed is durable on return.
-
-        Args:
-            device_id: An authenticated device.
-            running: Model to digest as it says; None if it cannot say.
-            now: Current time, UTC.
 
         Raises:
             NotFoundError: The device is gone.
         """
-        with self._database.read() as tables:
-            visit = self._visit(tables, device_id, running, now=now)
-        if visit.changes:
-            with self._database.write() as tables:
-                visit = self._visit(tables, device_id, running, now=now)
-                visit = visit.save(tables, now=now)
+        asked = (Poll(device_id=device_id, running=running, at=now),)
+        (visit,) = self.look(asked)
+        if visit is not None and visit.changes:
+            (visit,) = self.save(asked)
+        if visit is None:
+            raise NotFoundError("there is no such device", where=device_id)
         return visit.answer
 
-    def _visit(
-        self,
-        tables: Tables,
-        device_id: str,
-        running: Mapping[str, str] | None,
-        *,
-        now: datetime,
-    ) -> _Visit:
-        stored = tables.devices.get(device_id)
+    def look(self, polls: Sequence[Poll]) -> list[Visit | None]:
+        """Think polls through; stores nothing. None stands for a device that is not known."""
+        with self._database.read() as tables:
+            known = self._stored(tables, polls)
+            return [self._visit(tables, known, poll) for poll in polls]
+
+    def save(self, polls: Sequence[Poll]) -> list[Visit | None]:
+        """Think polls through and store what they change; durable on return."""
+        visits: dict[int, Visit | None] = {}
+        with self._database.write() as tables:
+            rest = dict(enumerate(polls))
+            while rest:
+                firsts = {poll.device_id: number for number, poll in reversed(rest.items())}
+                turn = {number: rest.pop(number) for number in sorted(firsts.values())}
+                known = self._stored(tables, turn.values())
+                for number, poll in turn.items():
+                    visit = self._visit(tables, known, poll)
+                    visits[number] = visit and visit.save(tables, now=poll.at)
+        return [visits[number] for number in range(len(polls))]
+
+    def _stored(self, tables: Tables, polls: Iterable[Poll]) -> _Stored:
+        ids = [poll.device_id for poll in polls]
+        return _Stored(
+            devices=tables.devices.some(ids),
+            deployments=tables.deployments.of_devices(ids),
+            benchmarks=tables.benchmarks.waiting(ids),
+            diagnoses=tables.diagnoses.waiting(ids),
+            parameters=tables.parameters.counts(ids),
+            plan=self._plans.get(tables),
+            version=tables.changes.version(),
+        )
+
+    def _visit(self, tables: Tables, known: _Stored, poll: Poll) -> Visit | None:
+        stored = known.devices.get(poll.device_id)
         if stored is None:
-            raise NotFoundError("there is no such device", where=device_id)
-        device = stored
-        if running is not None:
-            device = replace(stored, running=dict(running), speaks_running=True)
-        deployments = tables.deployments.of_device(device_id)
-        plan = self._plans.get(tables)
+            return None
+        now, device = poll.at, _as_it_says(stored, poll.running)
+        deployments, plan = known.deployments.get(device.id, []), known.plan
         current = next((d for d in deployments if d.is_open), None)
         taken_back = current is not None and is_obsolete(device, current, deployments, plan)
         cancelling = next((d for d in deployments if d.cancelling), None)
@@ -121,26 +142,55 @@ class CheckInService:
         free = (current is None or taken_back) and not waits
         gatekeeper = Gatekeeper(tables, device, deployments, plan, now)
         offer = next_offer(device, deployments, plan, may_go=gatekeeper) if free else None
-        return _Visit(
+        return Visit(
             stored=stored,
             device=device,
             current=current,
             taken_back=taken_back,
             cancelling=cancelling,
             waits=waits,
-            benchmark=tables.benchmarks.waiting(device_id),
-            diagnosis=tables.diagnoses.waiting(device_id),
+            benchmark=known.benchmarks.get(device.id),
+            diagnosis=known.diagnoses.get(device.id),
             installed=last_kept(deployments),
             withheld=gatekeeper.withheld,
             offer=offer,
-            version=tables.changes.version(),
-            parameters=tables.parameters.count(device_id),
+            version=known.version,
+            parameters=known.parameters.get(device.id, 0),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Visit:
-    """One poll, thought through."""
+class _Stored:
+    """What is stored about the devices of several polls, by device, and about the whole fleet."""
+
+    devices: Mapping[str, DeviceRecord]
+    deployments: Mapping[str, Sequence[DeploymentRecord]]
+    benchmarks: Mapping[str, int]
+    diagnoses: Mapping[str, int]
+    parameters: Mapping[str, int]
+    plan: FleetPlan
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One poll, thought through.
+
+    Attributes:
+        stored: The device as it was found.
+        device: As the poll says it is.
+        current: The deployment that goes on.
+        taken_back: It shall go on no longer.
+        cancelling: What the device shall give up, and has not said so.
+        waits: It is still asked to.
+        installed: Number of the last deployment that it kept.
+        withheld: There is an offer that may not be made now.
+        offer: What to offer.
+        benchmark: A job that waits for it.
+        diagnosis: A request that waits for it.
+        version: Number of the latest change.
+        parameters: How many versions of parameters were set on it.
+    """
 
     stored: DeviceRecord
     device: DeviceRecord
@@ -184,7 +234,7 @@ class _Visit:
     def _may_measure(self) -> bool:
         return self.device.state is DeviceState.ACTIVE and self.current is None and not self.waits
 
-    def save(self, tables: Tables, *, now: datetime) -> _Visit:
+    def save(self, tables: Tables, *, now: datetime) -> Visit:
         """Store what changed; returns the visit as it is then."""
         current, cancelling, waits = self.current, self.cancelling, self.waits
         if self.device != self.stored:
@@ -207,91 +257,10 @@ class _Visit:
         return replace(self, current=current, cancelling=cancelling, waits=waits, version=version)
 
 
-def is_obsolete(
-    device: DeviceRecord,
-    current: DeploymentRecord,
-    deployments: Sequence[DeploymentRecord],
-    plan: FleetPlan,
-) -> bool:
-    """Say whether an offer that goes on should be taken back.
-
-    One that the device runs already, on trial or not, is never taken back: its end is awaited.
-    """
-    offered = current.deployment
-    if offered.state not in {DeploymentState.OFFERED, DeploymentState.DOWNLOADING}:
-        return False
-    history = history_of(device, offered.model, deployments, plan)
-    if history.running == offered.version:
-        return False
-    if plan.frozen or device.state is not DeviceState.ACTIVE:
-        return offered.state is DeploymentState.OFFERED
-    goal = goal_of(history, device, offered.model, plan)
-    return goal.version != offered.version
-
-
-def next_offer(
-    device: DeviceRecord,
-    deployments: Sequence[DeploymentRecord],
-    plan: FleetPlan,
-    *,
-    may_go: Callable[[Offer], bool] = bool,
-) -> Offer | None:
-    """Return the first thing that the device should change; None when all is as it should be.
-
-    Args:
-        device: The device.
-        deployments: All of the device, oldest first.
-        plan: What is to be had, and who shall have it.
-        may_go: Says whether an offer may be made now; by default every one may.
-    """
-    if device.state is not DeviceState.ACTIVE or plan.frozen:
-        return None
-    for model in plan.models_for(device):
-        history = history_of(device, model, deployments, plan)
-        goal = goal_of(history, device, model, plan)
-        if goal.alert:
-            fields = {"device": device.id, "model": model, "alert": goal.alert}
-            logger.warning("device needs attention", extra={"fields": fields})
-        if goal.version is None or (goal.shadow is not None and not can_shadow(device)):
-            continue
-        variant = _variant_for(device, model, goal, deployments, plan)
-        if variant is not None and device.running.get(model) != variant.digest:
-            offer = Offer(
-                model=model,
-                version=goal.version,
-                variant=variant,
-                goal=goal,
-                confirmation=_must_confirm(goal, plan),
-            )
-            if may_go(offer):
-                return offer
-    return None
-
-
-def _must_confirm(goal: Goal, plan: FleetPlan) -> bool:
-    """Say whether the device has to confirm; a way back never waits for anybody."""
-    if goal.kind is DeploymentKind.ROLLBACK:
-        return False
-    asked = (r.rollout for r in plan.rollouts if r.rollout.id == goal.rollout_id)
-    return any(rollout.policy.confirmation for rollout in asked)
-
-
-def _variant_for(
-    device: DeviceRecord,
-    model: str,
-    goal: Goal,
-    deployments: Sequence[DeploymentRecord],
-    plan: FleetPlan,
-) -> VariantRecord | None:
-    """Going back means back to the very bundle that the device had, where that is known."""
-    version = goal.version or ""
-    if goal.kind is DeploymentKind.ROLLBACK:
-        for record in reversed(deployments):
-            had = record.deployment
-            if (had.model, had.version) == (model, version) and had.state in KEPT_STATES:
-                release = plan.releases.get((model, version))
-                return release.variant(had.variant) if release else None
-    return plan.pick(model, version, device)
+def _as_it_says(stored: DeviceRecord, running: Mapping[str, str] | None) -> DeviceRecord:
+    if running is None:
+        return stored
+    return replace(stored, running=dict(running), speaks_running=True)
 
 
 def _take_back(record: DeploymentRecord, *, now: datetime) -> DeploymentRecord:

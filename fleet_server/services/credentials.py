@@ -75,6 +75,15 @@ def authenticate(
     raise UnknownCallerError("unknown device or token")
 
 
+def is_own_token(device: DeviceRecord, shown: Credentials) -> bool:
+    """Say whether a device shows its present token; whatever else it shows, ask `authenticate`."""
+    return (
+        shown.scheme is Scheme.DEVICE
+        and device.state is not DeviceState.REVOKED
+        and hmac.compare_digest(device.token_sha256, digest_of(shown.token))
+    )
+
+
 def seat_digest(shown: Credentials) -> str:
     """Return what tells whether a later request shows the same."""
     return digest_of(shown.token)

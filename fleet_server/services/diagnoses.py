@@ -54,7 +54,7 @@ class DiagnosisService:
                 raise ConflictError(
                     f"is offline: it has {since}", where=device_id, todo="ask when it is back"
                 )
-            number = tables.diagnoses.waiting(device_id)
+            number = tables.diagnoses.waiting([device_id]).get(device_id)
             known = tables.diagnoses.get(number) if number is not None else None
             if known is None:
                 fresh = DiagnosisRecord(device_id=device_id, asked_at=now, asked_by=by)

@@ -92,6 +92,11 @@ class TelemetryService:
         with self._database.append() as tables:
             tables.telemetry.add(records)
 
+    def keep_all(self, batches: Sequence[Sequence[WindowRecord]]) -> list[int]:
+        """Store several batches in one commit; returns how many windows each has."""
+        self.keep([record for batch in batches for record in batch])
+        return [len(batch) for batch in batches]
+
     def forget(self, *, now: datetime) -> int:
         """Keep windows of days before those that are kept as sums a day; returns how many.
 

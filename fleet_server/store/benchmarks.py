@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from fleet_server.services.records.benchmarks import BenchmarkRecord, BenchmarkState
+from fleet_server.store.batches import MANY, batched
 from fleet_server.store.schema import benchmarks
 
 
@@ -38,13 +39,17 @@ class SqlBenchmarks:
         row = self._connection.execute(query).first()
         return None if row is None else _record(row)
 
-    def waiting(self, device_id: str) -> int | None:
-        """Return the number of the oldest job that a device has not answered."""
-        query = select(func.min(benchmarks.c.id)).where(
-            benchmarks.c.device == device_id, benchmarks.c.state == BenchmarkState.WAITING
-        )
-        number = self._connection.execute(query).scalar()
-        return None if number is None else int(number)
+    def waiting(self, device_ids: Iterable[str]) -> Mapping[str, int]:
+        """Return the number of the oldest job that devices have not answered, by device."""
+        c, found = benchmarks.c, dict[str, int]()
+        for some in batched(device_ids, MANY):
+            query = (
+                select(c.device, func.min(c.id))
+                .where(c.device.in_(some), c.state == BenchmarkState.WAITING)
+                .group_by(c.device)
+            )
+            found |= {str(row[0]): int(row[1]) for row in self._connection.execute(query)}
+        return found
 
     def page(
         self, *, digest: str, state: BenchmarkState | None, limit: int

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from fleet_server.services.records.diagnoses import DiagnosisRecord
+from fleet_server.store.batches import MANY, batched
 from fleet_server.store.schema_diagnoses import diagnoses
 
 _C = diagnoses.c
@@ -66,11 +68,17 @@ class SqlDiagnoses:
         query = select(_C.bundle).where(_C.id == number)
         return b64decode(self._connection.execute(query).scalar() or "")
 
-    def waiting(self, device_id: str) -> int | None:
-        """Return the number of the oldest request that a device has not answered."""
-        query = select(func.min(_C.id)).where(_C.device == device_id, _C.ended_at.is_(None))
-        number = self._connection.execute(query).scalar()
-        return None if number is None else int(number)
+    def waiting(self, device_ids: Iterable[str]) -> Mapping[str, int]:
+        """Return the number of the oldest request that devices have not answered, by device."""
+        found: dict[str, int] = {}
+        for some in batched(device_ids, MANY):
+            query = (
+                select(_C.device, func.min(_C.id))
+                .where(_C.device.in_(some), _C.ended_at.is_(None))
+                .group_by(_C.device)
+            )
+            found |= {str(row[0]): int(row[1]) for row in self._connection.execute(query)}
+        return found
 
     def forget_before(self, at: datetime) -> tuple[str, ...]:
         """Delete what was asked for before a time; returns the devices that had not answered."""

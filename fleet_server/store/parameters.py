@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from fleet_server.services.records.parameters import ParametersRecord, ParametersState
+from fleet_server.store.batches import MANY, batched
 from fleet_server.store.schema_parameters import device_parameters
 
 _C = device_parameters.c
@@ -53,10 +54,13 @@ class SqlDeviceParameters:
         ordered = query.order_by(_C.model, _C.version)
         return [_record(row) for row in self._connection.execute(ordered)]
 
-    def count(self, device_id: str) -> int:
-        """Return how many versions there are on a device: another number after each change."""
-        query = select(func.count()).select_from(device_parameters).where(_C.device == device_id)
-        return int(self._connection.execute(query).scalar_one())
+    def counts(self, device_ids: Iterable[str]) -> Mapping[str, int]:
+        """Return how many versions there are, by device: another number after each change."""
+        found: dict[str, int] = {}
+        for some in batched(device_ids, MANY):
+            query = select(_C.device, func.count()).where(_C.device.in_(some)).group_by(_C.device)
+            found |= {str(row[0]): int(row[1]) for row in self._connection.execute(query)}
+        return found
 
 
 def _record(row: Row[Any]) -> ParametersRecord:

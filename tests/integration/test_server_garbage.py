@@ -19,8 +19,8 @@ from fleet_server.domain.garbage import Stored, Use, garbage, garbage_deltas
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.policy import RolloutPolicy, Stage
 from fleet_server.domain.rollout import Phase, new_rollout
-from fleet_server.services.checkin import next_offer
 from fleet_server.services.fleet_plan import make_plan
+from fleet_server.services.offers import next_offer
 from fleet_server.services.records.deployments import DeploymentRecord
 from fleet_server.services.records.devices import DeviceRecord, DeviceState
 from fleet_server.services.records.releases import ReleaseRecord, VariantRecord

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,8 +20,9 @@ from edgekit.errors import ConflictError, FormatError
 from edgekit.protocol import TelemetryBatch
 from edgekit.telemetry import Window
 from fleet_server.api.ddi import MAX_BATCH_BYTES
+from fleet_server.api.intake import AT_ONCE, MOST_WAITING
 from fleet_server.services.errors import BusyError
-from fleet_server.services.gathering import MOST_WAITING, Gathering
+from fleet_server.services.gathering import Gathering
 from fleet_server.services.records.devices import DeviceRecord
 from fleet_server.services.records.telemetry import WindowRecord
 from fleet_server.services.telemetry import TelemetryService
@@ -78,35 +79,41 @@ def stored(database: SqlDatabase) -> int:
         return sum(totals.windows for totals in tables.telemetry.totals("d1"))
 
 
-def test_many_senders_share_a_commit(database: SqlDatabase) -> None:
-    async def send() -> Gathering:
-        gathering = Gathering(TelemetryService(database))
-        await asyncio.gather(*(gathering.store([record(seq)]) for seq in range(1, 301)))
-        return gathering
+def gathering_of(database: SqlDatabase) -> Gathering[Sequence[WindowRecord], int]:
+    keep = TelemetryService(database).keep_all
+    return Gathering(keep, at_once=AT_ONCE, waiting=MOST_WAITING, size=len)
 
-    gathering = asyncio.run(send())
-    assert (stored(database), gathering.waiting) == (300, 0)
-    assert gathering.commits <= 10
+
+def test_many_senders_share_a_commit(database: SqlDatabase) -> None:
+    async def send() -> tuple[int, int]:
+        gathering = gathering_of(database)
+        await asyncio.gather(*(gathering.add([record(seq)]) for seq in range(1, 301)))
+        await asyncio.sleep(0)
+        return gathering.rounds, gathering.waiting
+
+    rounds, waiting = asyncio.run(send())
+    assert (stored(database), waiting) == (300, 0)
+    assert rounds <= 10
 
 
 def test_one_bad_batch_harms_no_other(database: SqlDatabase) -> None:
-    async def send() -> list[BaseException | None]:
-        gathering = Gathering(TelemetryService(database))
+    async def send() -> list[BaseException | int]:
+        gathering = gathering_of(database)
         batches = [[record(1)], [record(2, device="nobody")], [record(3)], [record(4)]]
-        return await asyncio.gather(*map(gathering.store, batches), return_exceptions=True)
+        return await asyncio.gather(*map(gathering.add, batches), return_exceptions=True)
 
     first, bad, *rest = asyncio.run(send())
     assert isinstance(bad, FormatError)
-    assert [first, *rest] == [None, None, None]
+    assert [first, *rest] == [1, 1, 1]
     assert stored(database) == 3
 
 
 def test_who_comes_when_too_many_wait_is_told_so(database: SqlDatabase) -> None:
     async def send() -> None:
-        gathering = Gathering(TelemetryService(database))
+        gathering = gathering_of(database)
         with pytest.raises(BusyError):
-            await gathering.store([record(1)] * (MOST_WAITING + 1))
-        await gathering.store([record(1)])
+            await gathering.add([record(1)] * (MOST_WAITING + 1))
+        await gathering.add([record(1)])
 
     asyncio.run(send())
     assert stored(database) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from fleet_server.services.records.benchmarks import BenchmarkRecord, BenchmarkState
@@ -23,8 +23,8 @@ class Benchmarks(Protocol):
         """Return a job."""
         ...
 
-    def waiting(self, device_id: str) -> int | None:
-        """Return the number of the oldest job that a device has not answered."""
+    def waiting(self, device_ids: Iterable[str]) -> Mapping[str, int]:
+        """Return the number of the oldest job that devices have not answered, by device."""
         ...
 
     def page(

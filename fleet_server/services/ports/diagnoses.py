@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -27,8 +28,8 @@ class Diagnoses(Protocol):
         """Return the bytes of a bundle; empty for none."""
         ...
 
-    def waiting(self, device_id: str) -> int | None:
-        """Return the number of the oldest request that a device has not answered."""
+    def waiting(self, device_ids: Iterable[str]) -> Mapping[str, int]:
+        """Return the number of the oldest request that devices have not answered, by device."""
         ...
 
     def forget_before(self, at: datetime) -> tuple[str, ...]:

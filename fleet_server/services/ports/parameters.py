@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from fleet_server.services.records.parameters import ParametersRecord
@@ -23,6 +23,6 @@ class DeviceParameters(Protocol):
         """Return every version on a device, by model and version."""
         ...
 
-    def count(self, device_id: str) -> int:
-        """Return how many versions there are on a device: another number after each change."""
+    def counts(self, device_ids: Iterable[str]) -> Mapping[str, int]:
+        """Return how many versions there are, by device: another number after each change."""
         ...

@@ -13,8 +13,8 @@ from fleet_server.domain.goal import ReleaseState
 from fleet_server.domain.policy import RolloutPolicy, Stage
 from fleet_server.domain.rollout import Phase, Rollout
 from fleet_server.domain.selector import parse_selector
-from fleet_server.services.checkin import is_obsolete, next_offer
 from fleet_server.services.fleet_plan import FleetPlan, make_plan
+from fleet_server.services.offers import is_obsolete, next_offer
 from fleet_server.services.records.deployments import DeploymentRecord
 from fleet_server.services.records.devices import DeviceRecord
 from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
