@@ -101,12 +101,14 @@ def _routers(context: Context) -> tuple[APIRouter, ...]:
 
 def _around(app: FastAPI, context: Context) -> ASGIApp:
     """Put the layers around the routes: the door outermost, the audit log next to them."""
+    overload = Overload(context.metrics, requests=context.settings.limits.requests_at_once)
     audited = AuditApp(app, context.services.accounts, clock=context.clock)
     repeats = RepeatApp(ValidatorApp(audited), context.services, clock=context.clock)
     shield = Shield(
         repeats,
         metrics=context.metrics,
         limits=Limits(),
+        appointments=overload.appointments,
         behind_proxy=context.settings.behind_proxy,
     )
     intake = IntakeApp(
@@ -129,7 +131,7 @@ def _around(app: FastAPI, context: Context) -> ASGIApp:
     return DoorApp(
         polls,
         doorkeeper=doorkeeper,
-        overload=Overload(context.metrics, requests=context.settings.limits.requests_at_once),
+        overload=overload,
         accounts=context.services.accounts,
         settings=context.settings,
         clock=context.clock,

@@ -21,7 +21,7 @@ from edgekit.client.wire.server import Problem
 from edgekit.errors import RefusedError
 from fleet_server.api.answering import Answering
 from fleet_server.api.metrics import Metrics
-from fleet_server.api.overload import DETAIL, later_s
+from fleet_server.api.overload import DETAIL, Appointments
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +49,18 @@ class Shield:
     """Guards an application."""
 
     def __init__(
-        self, inner: ASGIApp, *, metrics: Metrics, limits: Limits, behind_proxy: bool = False
+        self,
+        inner: ASGIApp,
+        *,
+        metrics: Metrics,
+        limits: Limits,
+        appointments: Appointments,
+        behind_proxy: bool = False,
     ) -> None:
         self._inner = inner
         self._metrics = metrics
         self._limits = limits
+        self._appointments = appointments
         self._behind_proxy = behind_proxy
         self._now = 0
 
@@ -65,7 +72,7 @@ class Shield:
         answering = Answering.of(scope, send, behind_proxy=self._behind_proxy)
         if self._now >= self._limits.requests:
             self._metrics.requests.add(1, scope["method"], "overload", "503")
-            await _come_again(answering)
+            await _come_again(answering, self._appointments.next_s())
             return
         started = time.perf_counter()
         self._now += 1
@@ -122,8 +129,8 @@ class _Body:
         return max(0.0, self._until - asyncio.get_running_loop().time())
 
 
-async def _come_again(send: Answering) -> None:
-    await _refuse(send, 503, DETAIL, (b"retry-after", b"%d" % later_s()))
+async def _come_again(send: Answering, wait_s: int) -> None:
+    await _refuse(send, 503, DETAIL, (b"retry-after", b"%d" % wait_s))
 
 
 async def _refuse(send: Answering, status: int, detail: str, *more: tuple[bytes, bytes]) -> None:

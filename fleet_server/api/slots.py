@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from datetime import datetime
@@ -12,13 +13,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from fleet_server.api.context import Context
-from fleet_server.api.overload import later_s
 from fleet_server.services.downloads import LEASE, DownloadService
 from fleet_server.services.errors import TooManyError
 from fleet_server.services.records.devices import DeviceRecord
 
 Body = AsyncIterable[str | bytes | memoryview]
 Chunks = AsyncIterator[str | bytes | memoryview]
+_AGAIN_S = range(5, 15)
 _RENEW_S = LEASE.total_seconds() / 3
 
 
@@ -33,7 +34,8 @@ def in_slot(context: Context, device: DeviceRecord, answer: Callable[[], Respons
         return answer()
     if not downloads.take(device, now=context.clock()):
         context.metrics.refused.add(1, "site")
-        raise TooManyError("as many devices of the site as may download now", wait_s=later_s())
+        wait_s = random.choice(_AGAIN_S)  # noqa: S311 (spreads load)
+        raise TooManyError("as many devices of the site as may download now", wait_s=wait_s)
     response = answer()
     if isinstance(response, StreamingResponse):
         body = response.body_iterator
