@@ -44,8 +44,8 @@ logger = logging.getLogger(__name__)
 
 _FLUSH_S = 1.0
 _GRACE_S = 5
-_BACKLOG = 4096
-"""Connections that wait to be accepted; Linux allows as many unless told otherwise."""
+_BACKLOG = 65_535
+"""Connections that wait to be accepted; Linux cuts it to net.core.somaxconn."""
 _GC = (20_000, 50, 100)
 """Fewer collections: answers kept for many devices are long-lived, and each full one walks them."""
 _IN_USE = {errno.EADDRINUSE}
@@ -177,12 +177,12 @@ def run(config: ServerConfig) -> None:
     gc.set_threshold(*_GC)
     _check_certificate(settings)
     listener = listen(settings.host, settings.port)
-    take_all_files()
+    files = take_all_files()
     try:
         app = create_app(config)
         host, port = listener.getsockname()[:2]
         scheme = "https" if settings.tls_cert else "http"
-        fields = {"address": f"{scheme}://{host}:{port}", "data": config.data}
+        fields = {"address": f"{scheme}://{host}:{port}", "data": config.data, "files": files}
         logger.info("server listens", extra={"fields": fields})
         server = uvicorn.Server(
             uvicorn.Config(

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fleet_server.api.overload import Overload
 
-HEAD_S = 10.0
+_LOOK_AGAIN_S = 0.2
 HEAD_BYTES = 64 << 10
 _KNOWN = b"content-type: application/json\r\ncontent-length: "
 
@@ -34,8 +34,13 @@ class _AtOnce(Protocol):
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with an end to its patience. Costs a request nothing that comes whole."""
+    """uvicorn's protocol, with an end to its patience. Costs a request nothing that comes whole.
 
+    Attributes:
+        head_s: Longest time until the head of a request is here.
+    """
+
+    head_s = 10.0
     _at_once: _AtOnce | None = None
     _overload: Overload | None = None
     _is_answered = False
@@ -101,10 +106,16 @@ class PatientProtocol(HttpToolsProtocol):
         if not self._is_answered:
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """The application has answered: so fast it goes at present."""
+        if self._overload is not None:
+            self._overload.appointments.answered()
+        super().on_response_complete()
+
     def _answer(self, answer: bytes) -> None:
         self._is_answered = True
         self.transport.write(answer)
-        self.on_response_complete()
+        super().on_response_complete()
 
     def _refusal(self) -> bytes | None:
         """Return what is sent instead of an answer when there is too much to do."""
@@ -137,7 +148,11 @@ class PatientProtocol(HttpToolsProtocol):
         return self._at_once(self.url, self.headers, scheme=self.scheme or "http", peer=peer)
 
     def _wait(self) -> None:
-        self._closing = self.loop.call_later(HEAD_S, self._close)
+        self._closing = self.loop.call_later(self.head_s, self._look_again)
+
+    def _look_again(self) -> None:
+        """The time is up, but perhaps it was this process that had none to read what is here."""
+        self._closing = self.loop.call_later(_LOOK_AGAIN_S, self._close)
 
     def _stop(self) -> None:
         if self._closing is not None:

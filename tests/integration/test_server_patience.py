@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
 
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 
-from fleet_server.api.patience import HEAD_BYTES, HEAD_S
+from fleet_server.api.patience import HEAD_BYTES, PatientProtocol
 from tests.integration.server_fleet import Engineer, Server, SimulatedDevice
 
 pytestmark = pytest.mark.integration
@@ -31,7 +35,7 @@ def is_closed(link: socket.socket) -> bool:
 
 def test_slow_heads_are_closed_and_others_are_served_meanwhile(server: Server) -> None:
     links = [
-        socket.create_connection(("127.0.0.1", server.port), timeout=HEAD_S + 60)
+        socket.create_connection(("127.0.0.1", server.port), timeout=PatientProtocol.head_s + 60)
         for _ in range(200)
     ]
     for index, link in enumerate(links):
@@ -40,6 +44,41 @@ def test_slow_heads_are_closed_and_others_are_served_meanwhile(server: Server) -
     assert all(is_closed(link) for link in links)  # each within its own timeout
     for link in links:
         link.close()
+
+
+def test_who_spoke_in_time_is_answered_however_late_the_process_reads() -> None:
+    assert asyncio.run(_asked_while_busy()).startswith(b"HTTP/1.1 204")
+
+
+async def _asked_while_busy() -> bytes:
+    """Ask a server that does nothing else for longer than a caller has for its head."""
+    loop, accepted = asyncio.get_running_loop(), asyncio.Event()
+    config = uvicorn.Config(_nothing, lifespan="off")
+    config.load()
+
+    class Hasty(PatientProtocol):
+        head_s = 0.2
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+            super().connection_made(transport)
+            accepted.set()
+
+    state = ServerState()
+    listening = await loop.create_server(
+        lambda: Hasty(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    with socket.create_connection(listening.sockets[0].getsockname(), timeout=30) as link:
+        await accepted.wait()
+        link.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(2 * Hasty.head_s)
+        answer = await asyncio.to_thread(link.recv, 65536)
+    listening.close()
+    return answer
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def test_headers_without_end_are_cut_off(server: Server) -> None:
