@@ -22,7 +22,7 @@ from fleet_server.api.callers import PROBES
 from fleet_server.api.metrics import Metrics
 
 DETAIL = "the server has too much to do"
-_FIRST_RATE, _LEAST_RATE = 500.0, 50.0
+_FIRST_RATE, _LEAST_RATE = 2000.0, 50.0
 """Answers a second: before any were counted, and at least. Who comes too early is refused again,
 which costs little; who is told to come too late waits for nothing."""
 _SAMPLE, _SAMPLE_S, _STALE_S = 200, 2.0, 10.0
