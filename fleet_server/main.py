@@ -8,6 +8,7 @@ import gc
 import logging
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from fleet_server.membership import found, is_member, open_trust
 from fleet_server.scheduler import Scheduler
 from fleet_server.services.accounts import FIRST_ADMIN, AccountService
 from fleet_server.services.assembly import Services, make_services
+from fleet_server.services.clock import ServerClock
 from fleet_server.services.config import ServerConfig, Settings
 from fleet_server.services.ports.files import Blobs
 from fleet_server.store.blobs import FolderBlobs
@@ -52,7 +54,7 @@ _IN_USE = {errno.EADDRINUSE}
 
 
 def utc_now() -> datetime:
-    """Return the current time. The only clock of the server."""
+    """Return the machine's date; while it serves the server has a time of its own."""
     return datetime.now(UTC)  # noqa: TID251 (the composition root owns the clock)
 
 
@@ -97,6 +99,11 @@ def write_token(config: ServerConfig, token: str) -> None:
     write_durably(config.admin_token, f"{token}\n".encode(), mode=0o600)
 
 
+def steady_s() -> float:
+    """Return seconds of a clock that never steps, those of a sleeping machine counted."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 def create_app(config: ServerConfig) -> ASGIApp:
     """Return the application over an initialised folder; the database is brought up to date.
 
@@ -123,22 +130,26 @@ def create_app(config: ServerConfig) -> ASGIApp:
             deltas=FolderDeltas(config.blobs / "deltas"),
             poster=HttpPoster(),
         )
+        clock = _open_clock(services, config.settings)
         unless_served.pop_all()
     board = Board(database, seen_every_s=config.settings.poll_interval_s / 10)
     turn = turn_of(database, config.data)
-    scheduler = Scheduler(services, turn, tick_s=config.settings.tick_s, clock=utc_now)
+    scheduler = Scheduler(services, turn, tick_s=config.settings.tick_s, clock=clock.now)
     context = Context(
         services=services,
         board=board,
         settings=config.settings,
-        clock=utc_now,
+        clock=clock.now,
         leads=lambda: scheduler.leads,
+        clock_ahead=lambda: clock.ahead,
     )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001 (signature of FastAPI)
         await asyncio.to_thread(board.refresh)
-        tasks = [asyncio.create_task(scheduler.run()), asyncio.create_task(_flush(board, services))]
+        await _flush_one("clock", lambda: services.clock_steps.watch(clock))
+        work = (scheduler.run(), _flush(board, services, clock))
+        tasks = [asyncio.create_task(one) for one in work]
         try:
             yield
         finally:
@@ -150,6 +161,11 @@ def create_app(config: ServerConfig) -> ASGIApp:
             database.close()
 
     return make_app(context, lifespan=lifespan)
+
+
+def _open_clock(services: Services, settings: Settings) -> ServerClock:
+    seen_at, settle_s = services.clock_steps.seen_at(), settings.clock_settle_s
+    return ServerClock(utc_now, steady_s, seen_at=seen_at, settle_s=settle_s)
 
 
 def open_blobs(config: ServerConfig) -> Blobs:
@@ -247,8 +263,8 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _flush(board: Board, services: Services) -> None:
-    """Every second: read what other processes changed, and store who polled.
+async def _flush(board: Board, services: Services, clock: ServerClock) -> None:
+    """Every second: read what other processes changed, store who polled, look at the clock.
 
     Each on its own: where nothing can be written, what was revoked elsewhere is still noticed.
     """
@@ -256,6 +272,7 @@ async def _flush(board: Board, services: Services) -> None:
         await asyncio.sleep(_FLUSH_S)
         await _flush_one("changes", board.refresh)
         await _flush_one("polls", lambda: services.fleet.seen(board.take_seen()))
+        await _flush_one("clock", lambda: services.clock_steps.watch(clock))
 
 
 async def _flush_one(what: str, work: Callable[[], None]) -> None:

@@ -63,7 +63,7 @@ class Scheduler:
         if not self._leads:
             return
         now = self._clock()
-        self._attempt("rollouts", lambda: self._services.rollouts.tick(now=now))
+        self._attempt("rollouts", lambda: self._step_rollouts(now))
         if _is_due(self._watched_at, now, timedelta(seconds=_WATCH_TICKS * self._tick_s)):
             self._watched_at = now
             self._attempt("alarms", lambda: self._watch(now))
@@ -72,12 +72,7 @@ class Scheduler:
             self._attempt("metadata", lambda: self._services.trust.renew(now=now))
             self._attempt("changes", self._forget_changes)
             self._attempt("drift", lambda: self._services.drift.tick(now=now))
-            self._attempt("recorded answers", lambda: self._services.field.forget(now=now))
-            self._attempt("windows", lambda: self._forget_windows(now))
-            self._attempt("answers", lambda: self._forget_answers(now))
-            self._attempt("diagnoses", lambda: self._services.diagnoses.forget(now=now))
-            self._attempt("events", lambda: self._services.events.forget(now=now))
-            self._attempt("calls", lambda: self._services.webhooks.forget(now=now))
+            self._attempt("old", lambda: self._forget_old(now))
 
     @property
     def leads(self) -> bool:
@@ -92,6 +87,21 @@ class Scheduler:
             self._leads = mine
         if self._leads != before:
             logger.info("scheduler", extra={"fields": {"leads": self._leads}})
+
+    def _step_rollouts(self, now: datetime) -> None:
+        if self._services.clock_steps.may_decide(now=now):
+            self._services.rollouts.tick(now=now)
+
+    def _forget_old(self, now: datetime) -> None:
+        """Forget what is old, unless the clock stepped: then it may only look old."""
+        if not self._services.clock_steps.may_forget(now=now):
+            return
+        self._attempt("recorded answers", lambda: self._services.field.forget(now=now))
+        self._attempt("windows", lambda: self._forget_windows(now))
+        self._attempt("answers", lambda: self._forget_answers(now))
+        self._attempt("diagnoses", lambda: self._services.diagnoses.forget(now=now))
+        self._attempt("events", lambda: self._services.events.forget(now=now))
+        self._attempt("calls", lambda: self._services.webhooks.forget(now=now))
 
     def _watch(self, now: datetime) -> None:
         alarms = self._services.benchmarks.field_alarms(now=now)

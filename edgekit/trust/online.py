@@ -91,6 +91,8 @@ class OnlineRepository:
     def refresh(self, *, now: datetime) -> bool:
         """Renew timestamp and snapshot when a third of their life or less is left.
 
+        Also when more is left than they are given: then they were signed by a clock that was ahead.
+
         Call it now and then (hourly); it is cheap when nothing is due.
 
         Returns:
@@ -103,8 +105,8 @@ class OnlineRepository:
             state = published.state()
             left = published.expiries(state)
             followed = published.follows_root(state)
-            snapshot_due = not followed or left[SNAPSHOT] - now <= SNAPSHOT_LIFETIME / 3
-            if snapshot_due or left[TIMESTAMP] - now <= TIMESTAMP_LIFETIME / 3:
+            snapshot_due = not followed or _is_due(left[SNAPSHOT] - now, SNAPSHOT_LIFETIME)
+            if snapshot_due or _is_due(left[TIMESTAMP] - now, TIMESTAMP_LIFETIME):
                 published.sign(state, now, snapshot=snapshot_due)
                 return True
         return False
@@ -135,3 +137,7 @@ class OnlineRepository:
 
     def _published(self, files: MetadataFiles) -> Published:
         return Published(files, self._keys)
+
+
+def _is_due(left: timedelta, lifetime: timedelta) -> bool:
+    return not lifetime / 3 < left <= lifetime * 4 / 3

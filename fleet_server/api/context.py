@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -37,6 +37,7 @@ class Context:
     clock: Callable[[], datetime]
     metrics: Metrics = field(default_factory=Metrics)
     leads: Callable[[], bool] = lambda: False
+    clock_ahead: Callable[[], timedelta] = timedelta
 
     @property
     def proxy(self) -> ProxyRule:

@@ -129,6 +129,11 @@ class Metrics:
         self.leads = Family(
             "edgekit_scheduler_leads", "gauge", "1 in the process that steps rollouts."
         )
+        self.clock_ahead_s = Family(
+            "edgekit_clock_ahead_seconds",
+            "gauge",
+            "How far the machine's date is ahead of the server's time.",
+        )
         self.trust_days = Family(
             "edgekit_trust_days_left", "gauge", "Days until signed metadata expires.", ("role",)
         )

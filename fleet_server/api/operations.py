@@ -49,6 +49,7 @@ def _look(context: Context) -> None:
     """Set the gauges that are read when they are asked for."""
     metrics, services = context.metrics, context.services
     metrics.leads.set(float(context.leads()))
+    metrics.clock_ahead_s.set(context.clock_ahead().total_seconds())
     metrics.seats.set(context.board.seats)
     for role, days in services.trust.days_left(now=context.clock()).items():
         metrics.trust_days.set(days, role)

@@ -32,5 +32,7 @@ class EventKind(StrEnum):
     GARBAGE_COLLECTED = "garbage_collected"
     FLEET_FROZEN = "fleet_frozen"
     FLEET_UNFROZEN = "fleet_unfrozen"
+    CLOCK_STEPPED = "clock_stepped"
+    """The date of the server's machine was set by more than it follows by and by."""
     ALARM_RAISED = "alarm_raised"
     ALARM_CLEARED = "alarm_cleared"

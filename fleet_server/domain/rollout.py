@@ -88,7 +88,7 @@ class Rollout:
         passed: Stratum, as text, to the number of stages that it passed on its own evidence. A
             stratum that came later climbs the same stages while the others wait.
         vouched: Number of stages that a person promoted past, for every stratum.
-        reopening: Strata came later or climbed: `open_stage` chooses their devices.
+        reopening: Strata came later or climbed, or the clock stepped: `open_stage` chooses again.
         changed_at: UTC, of the last change of phase or stage.
     """
 
@@ -217,6 +217,13 @@ def _choose(
         members = [c for c in candidates if c.stratum == stratum]
         chosen = choose_canaries(stage, members, rollout_id=rollout.id, now=now, chosen=chosen)
     return chosen
+
+
+def begin_anew(rollout: Rollout, *, now: datetime) -> Rollout:
+    """Return the rollout with an open stage to be opened again: its times mean nothing any more."""
+    if rollout.stage_started_at is None or rollout.is_terminal:
+        return rollout
+    return replace(rollout, reopening=True, resumed_at=None, changed_at=now)
 
 
 def step(rollout: Rollout, evidence: Evidence, now: datetime) -> Outcome:

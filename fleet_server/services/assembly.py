@@ -8,6 +8,7 @@ from fleet_server.services.accounts import AccountService
 from fleet_server.services.admission import AdmissionService
 from fleet_server.services.benchmarks import BenchmarkService
 from fleet_server.services.checkin import CheckInService
+from fleet_server.services.clock_steps import ClockStepService
 from fleet_server.services.config import Settings
 from fleet_server.services.confirming import ConfirmationService, InstalledService
 from fleet_server.services.deltas import DeltaService
@@ -41,6 +42,7 @@ class Services:
     """What the API and the scheduler call."""
 
     database: Database
+    clock_steps: ClockStepService
     blobs: Blobs
     deltas: DeltaService
     trust: TrustService
@@ -87,6 +89,7 @@ def make_services(
     )
     return Services(
         database=database,
+        clock_steps=ClockStepService(database, patience=times.patience),
         blobs=blobs,
         deltas=DeltaService(blobs, deltas),
         trust=trust,

@@ -45,6 +45,7 @@ class Settings:
         least_interval_s: A device is silent after three polling intervals, counted as at least
             this long each: an update keeps a device busy.
         tick_s: How often rollouts are stepped.
+        clock_settle_s: How long a date that stepped has to stand before the server follows it.
         baseline_s: How far back before a swap a device's windows are its baseline.
         windows_kept_days: How long single windows are kept; older ones become sums a day.
         max_bundle_bytes: Largest blob that is taken.
@@ -69,6 +70,7 @@ class Settings:
     poll_interval_s: float = 300.0
     least_interval_s: float = 10.0
     tick_s: float = 2.0
+    clock_settle_s: float = 600.0
     baseline_s: float = 3600.0
     windows_kept_days: float = 90.0
     max_bundle_bytes: int = 1 << 30
@@ -153,6 +155,7 @@ def _check(settings: Settings, *, where: str) -> None:
         "poll_interval_s",
         "least_interval_s",
         "tick_s",
+        "clock_settle_s",
         "baseline_s",
         "max_bundle_bytes",
         "windows_kept_days",

@@ -22,6 +22,7 @@ from fleet_server.domain.drift import (
     references_for,
 )
 from fleet_server.domain.release_drift import DAY
+from fleet_server.services.clock import LONG
 from fleet_server.services.events import EventService
 from fleet_server.services.fleet_plan import PlanCache
 from fleet_server.services.ports.database import Database, Tables
@@ -62,6 +63,8 @@ class DriftService:
             flag = tables.flags.get(_FLAG)
         first = datetime.fromisoformat(flag.value) + _HOUR if flag else latest
         first = max(first, latest - (MAX_HOURS_AT_ONCE - 1) * _HOUR)
+        if first > latest + LONG:  # closed by a clock that was ahead
+            first = latest
         while first <= latest:
             records = self.close(first, now=now)
             first += _HOUR

@@ -157,6 +157,11 @@ class SqlTokens:
         row = {field.name: getattr(record, field.name) for field in fields(EnrolmentRecord)}
         insert_or_update(self._connection, schema.enrolment_tokens, row)
 
+    def drop_enrolments(self, ended_by: datetime) -> None:
+        """Forget the enrolment tokens whose life was over at a time."""
+        table = schema.enrolment_tokens
+        self._connection.execute(delete(table).where(table.c.expires_at <= ended_by))
+
     def gateway(self, token_sha256: str) -> str | None:
         """Return the name of the gateway with this token."""
         table = schema.gateway_tokens

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import struct
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -23,3 +25,19 @@ def moved_date(by: timedelta, folder: Path) -> dict[str, str]:
         "LD_PRELOAD": str(build_shim("clock_shim", folder)),
         "CLOCK_SHIFT_S": str(round(by.total_seconds())),
     }
+
+
+class Date:
+    """The date of processes under test, set while they run; other clocks stay."""
+
+    def __init__(self, folder: Path) -> None:
+        file = folder / "date"
+        file.write_bytes(bytes(8))
+        with file.open("r+b") as handle:
+            self._shift = mmap.mmap(handle.fileno(), 8)
+        shim = build_shim("clock_shim", folder)
+        self.environment = {"LD_PRELOAD": str(shim), "CLOCK_SHIFT_FILE": str(file)}
+
+    def set_off(self, by: timedelta) -> None:
+        """Set the date so far from the true one."""
+        self._shift[:] = struct.pack("=q", round(by.total_seconds()))

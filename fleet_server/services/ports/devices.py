@@ -71,6 +71,10 @@ class Tokens(Protocol):
         """Add or replace an enrolment token."""
         ...
 
+    def drop_enrolments(self, ended_by: datetime) -> None:
+        """Forget the enrolment tokens whose life was over at a time."""
+        ...
+
     def gateway(self, token_sha256: str) -> str | None:
         """Return a gateway's name."""
         ...

@@ -19,6 +19,7 @@ from fleet_server.domain.rollout import (
     TERMINAL_PHASES,
     Phase,
     Rollout,
+    begin_anew,
     new_rollout,
     open_stage,
     step,
@@ -173,6 +174,30 @@ def test_a_resumed_stage_gets_its_whole_time_again(good: Evidence) -> None:
     assert kinds(happenings) == ["resumed"]
     assert step(resumed, Evidence(), at(1599))[0].phase is Phase.RUNNING
     assert step(resumed, good, at(1001))[0].stage_index == 1
+
+
+def test_a_stage_that_begins_anew_bakes_again_and_promotes_nobody(good: Evidence) -> None:
+    late = at(10**6)
+    anew = begin_anew(opened(), now=late)
+    assert step(anew, good, late) == (anew, ())
+    again, happenings = open_stage(anew, FLEET, late)
+    assert kinds(happenings) == ["stage_started"]
+    assert again.chosen == anew.chosen
+    assert step(again, good, late)[0].stage_index == 0
+    assert step(again, good, late + timedelta(seconds=POLICY.stages[0].bake_s))[0].stage_index == 1
+
+
+@pytest.mark.parametrize("phase", [Phase.HELD, Phase.PAUSED])
+def test_who_waits_for_a_person_begins_anew_after_that(phase: Phase) -> None:
+    anew = begin_anew(in_phase(phase), now=NOW)
+    assert anew.phase is phase
+    resumed, _ = resume(anew, by="bob", now=at(5))
+    assert resumed.needs_opening
+
+
+@pytest.mark.parametrize("rollout", [scheduled(), in_phase(Phase.FINISHED)])
+def test_what_has_no_open_stage_does_not_begin_anew(rollout: Rollout) -> None:
+    assert begin_anew(rollout, now=at(5)) is rollout
 
 
 def test_each_planned_look_is_taken_and_told_once(canary: Make, gathered: Gather) -> None:
