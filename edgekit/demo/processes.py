@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -23,6 +23,8 @@ PATIENCE_S = 600.0
 _SCRIPTS = Path(sys.executable).parent
 _PORTS = range(20_000, 32_000)
 """Below those that systems give to outgoing connections (32768 on Linux, 49152 by RFC 6335)."""
+_STRIDE = 97
+_tried = itertools.count()
 
 
 class CommandError(EdgeKitError):
@@ -144,11 +146,14 @@ def free_port() -> int:
     """Return a port of the loopback interface on which nobody listens now.
 
     No outgoing connection gets it either while its server is down, so a server can come back to it.
+    Every process begins elsewhere and goes on from there, so that two that look at the same time,
+    before their servers listen, find different ones.
 
     Raises:
         CommandError: All of a hundred that were tried are taken.
     """
-    for port in random.sample(_PORTS, 100):
+    for number in itertools.islice(_tried, 100):
+        port = _PORTS[(os.getpid() * _STRIDE + number) % len(_PORTS)]
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
 import subprocess
 import sys
@@ -11,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from edgekit.client.wire.rollouts import DeploymentView
+from edgekit.demo import processes
 from edgekit.demo.chapters.outage import Books
 from edgekit.demo.leftovers import stop_leftovers
 from edgekit.demo.observing import seconds_to_recover
-from edgekit.demo.processes import CommandError, Commands, wait_for
+from edgekit.demo.processes import CommandError, Commands, free_port, wait_for
 from edgekit.demo.story import fresh_folder
 from edgekit.errors import UsageError
 
@@ -135,3 +138,12 @@ def test_a_command_that_does_not_end_is_an_error(tmp_path: Path):
 def test_what_does_not_happen_is_an_error():
     with pytest.raises(CommandError, match="did not happen"):
         wait_for("rain", lambda: None, timeout_s=0.01, every_s=0.01)
+
+
+def test_processes_that_look_for_ports_at_once_find_different_ones(monkeypatch):
+    found = []
+    for pid in (5000, 5001, 5002):
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        monkeypatch.setattr(processes, "_tried", itertools.count())
+        found += [free_port() for _ in range(20)]
+    assert len(set(found)) == 60
