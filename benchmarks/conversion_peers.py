@@ -12,21 +12,20 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.conversion import Case, answers_of_file, cases, export, reference_answers
+from benchmarks.fresh import took
 from converters.metrics import accuracy
 from converters.reading import read_samples
-from edgekit.bench import Effort, Result, Summary, measure, ratio, summarize
+from edgekit.bench import Effort, Result, measure, ratio, summarize
 from edgekit.bundle import open_bundle
 from edgekit.manifest import ModelFormat
 from edgekit.runtime import Tensor, open_session
@@ -34,26 +33,19 @@ from edgekit.runtime import Tensor, open_session
 QUESTION = "conversion of a float ONNX file to int8"
 OURS, PLAIN = "edgekit convert, with all proofs", "quantize_static, defaults, no proof"
 PEERS = {"EDGEKIT_NNCF": "nncf_int8"}
+_MEASURED = {"seconds": "s", "memory_mb": "MiB", "points_lost": "points", "latency_ms": "ms"}
 SCRIPTS = Path(__file__).parent / "peers"
-TIMEOUT_S = 600.0
-_WAIT = """
-import os, sys
-pid = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
-_, status, usage = os.wait4(pid, 0)
-print(usage.ru_maxrss / 1024, file=sys.stderr)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
-"""A small process between: a child counts what its parent held when it was born as its own."""
 
 
 @dataclass(slots=True)
 class Found:
-    """Measurements of one candidate."""
+    """Measurements of one candidate; why it failed, where it did."""
 
     seconds: list[float] = field(default_factory=list)
     memory_mb: list[float] = field(default_factory=list)
     points_lost: list[float] = field(default_factory=list)
     latency_ms: list[float] = field(default_factory=list)
+    refused: str = ""
 
 
 def run(short: bool) -> list[Result]:
@@ -62,7 +54,7 @@ def run(short: bool) -> list[Result]:
     if not peers:
         return []
     found: dict[str, dict[str, Found]] = {}
-    for seed in range(5 if short else 12):
+    for seed in range(3 if short else 12):
         with tempfile.TemporaryDirectory() as folder:
             for case in cases(Path(folder), seed):
                 _one(case, Path(folder) / "work", peers, found.setdefault(case.name, {}))
@@ -75,10 +67,11 @@ def _one(case: Case, folder: Path, peers: dict[str, str], found: dict[str, Found
     calibration = read_samples(case.calibration)
     tensors = [calibration.tensors(i, case.preprocessing)[0][0] for i in range(len(calibration))]
     np.savez(folder / "samples.npz", tensors=np.stack(tensors))
-    files = {OURS: _ours(case, folder, found.setdefault(OURS, Found()))}
+    made = {OURS: _ours(case, folder, found.setdefault(OURS, Found()))}
     for name, python in {"plain_int8": sys.executable, **peers}.items():
         label = PLAIN if name == "plain_int8" else name.removesuffix("_int8")
-        files[label] = _peer(name, python, folder, found.setdefault(label, Found()))
+        made[label] = _peer(name, python, folder, found.setdefault(label, Found()))
+    files = {label: file for label, file in made.items() if file is not None}
     evaluation = read_samples(case.evaluation)
     reference = reference_answers(case, evaluation)
     labels = evaluation.labelled()
@@ -90,7 +83,7 @@ def _one(case: Case, folder: Path, peers: dict[str, str], found: dict[str, Found
         found[label].latency_ms.append(median_ms)
 
 
-def _ours(case: Case, folder: Path, found: Found) -> Path:
+def _ours(case: Case, folder: Path, found: Found) -> Path | None:
     out = folder / "ours"
     (folder / "preprocessing.json").write_text(
         json.dumps(
@@ -106,7 +99,8 @@ def _ours(case: Case, folder: Path, found: Found) -> Path:
     words += ["--allow-slower"]  # the peers keep a file that is slower than the float one, too
     words += ["--preprocessing", str(folder / "preprocessing.json")]
     words += ["--calibration", str(case.calibration), "--evaluation", str(case.evaluation)]
-    _timed([sys.executable, *words], found)
+    if not _timed([sys.executable, *words], found):
+        return None
     (bundle,) = out.glob("*.bundle")
     model = folder / "ours.onnx"
     opened = open_bundle(bundle)
@@ -115,30 +109,25 @@ def _ours(case: Case, folder: Path, found: Found) -> Path:
     return model
 
 
-def _peer(name: str, python: str, folder: Path, found: Found) -> Path:
+def _peer(name: str, python: str, folder: Path, found: Found) -> Path | None:
     out = folder / f"{name}.onnx"
     script = str(SCRIPTS / f"{name}.py")
-    _timed(
-        [python, script, str(folder / "float.onnx"), str(folder / "samples.npz"), str(out)], found
-    )
-    return out
+    words = [python, script, str(folder / "float.onnx"), str(folder / "samples.npz"), str(out)]
+    return out if _timed(words, found) else None
 
 
-def _timed(command: list[str], found: Found) -> None:
+def _timed(command: list[str], found: Found) -> bool:
+    """Run a command and add what it took; say whether it did what was asked."""
     environment = dict(os.environ)
     if command[0] != sys.executable:
         environment.pop("PYTHONPATH", None)
-    began = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", _WAIT, *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=True,
-    )
-    found.seconds.append(time.perf_counter() - began)
-    found.memory_mb.append(float(done.stderr.strip().splitlines()[-1]))
+    one = took(command, env=environment)
+    if one.refused:
+        found.refused = one.refused[:200]
+        return False
+    found.seconds.append(one.seconds)
+    found.memory_mb.append(one.memory_mb)
+    return True
 
 
 def _latencies(files: dict[str, Path], tensor: Tensor) -> dict[str, float]:
@@ -150,27 +139,31 @@ def _latencies(files: dict[str, Path], tensor: Tensor) -> dict[str, float]:
     return {label: float(np.median(values)) for label, values in samples.items()}
 
 
-def _results(name: str, found: dict[str, Found]) -> list[Result]:
-    results = []
-    for what, unit in (
-        ("seconds", "s"),
-        ("memory_mb", "MiB"),
-        ("points_lost", "points"),
-        ("latency_ms", "ms"),
-    ):
+def _results(name: str, found: dict[str, Found]) -> Iterator[Result]:
+    """Yield the rows of a model, the baseline first; what failed is a row that says why."""
+    labels = sorted(found, key=lambda label: label != PLAIN)
+    for what, unit in _MEASURED.items():
         base: list[float] = getattr(found[PLAIN], what)
-        for label in (PLAIN, *(n for n in found if n != PLAIN)):
+        for label in labels:
             values: list[float] = getattr(found[label], what)
-            summary: Summary = summarize(values, unit=unit)
-            result = Result(
+            if not values:
+                continue
+            over = None
+            if label != PLAIN and base and what != "points_lost":
+                over = ratio(values, base, rng=np.random.default_rng(9))
+            yield Result(
                 question=QUESTION,
                 candidate=label,
                 condition=f"{name}: {what.rpartition('_')[0] or what}",
-                summary=summary,
+                summary=summarize(values, unit=unit),
+                ratio=over,
                 samples=tuple(values),
             )
-            if label != PLAIN and what != "points_lost":
-                over = ratio(values, base, rng=np.random.default_rng(9))
-                result = replace(result, ratio=over)
-            results.append(result)
-    return results
+    for label in labels:
+        if found[label].refused:
+            yield Result(
+                question=QUESTION,
+                candidate=f"{label}: {found[label].refused}",
+                condition=f"{name}: refused",
+                summary=summarize([1.0], unit="refused"),
+            )

@@ -5,6 +5,7 @@ fitted on frames, for no published ones are to be had and the bare random networ
 of 15): accuracy means agreement with torch on 100 held-out video frames. 300 other frames
 calibrate. Every conversion is a process of its own without a cache, with two threads. `cpu s` are
 the processor seconds of all threads: on a busy machine they tell more than the time that went by.
+Memory is the most that the process held.
 What fails or is refused is a row that says why.
 The baseline is what a person writes without us: torch's exporter and ONNX Runtime's
 `quantize_static` with its defaults, which proves nothing.
@@ -13,17 +14,15 @@ The baseline is what a person writes without us: torch's exporter and ONNX Runti
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.env import CHECKOUT
+from benchmarks.fresh import Took, took
 from benchmarks.int8_models import frames
 from converters.threads import one_thread
 from edgekit.bench import Result, ratio, summarize
@@ -48,36 +47,36 @@ runpy.run_path("benchmarks/peers/plain_int8.py", run_name="__main__")
 
 def run(short: bool) -> list[Result]:
     """Measure; the short form each once, the long one five times."""
-    found: dict[str, list[tuple[float, dict[str, float]]]] = {}
+    found: dict[str, list[Took]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write(folder)
         for turn in range(1 if short else 5):
             for candidate, words in _candidates(folder, turn).items():
-                refused, measured = _timed(words)
-                row = f"{candidate}: {refused}" if refused else candidate
-                found.setdefault(row, []).append(measured)
-    seconds = {name: [run[0] for run in runs] for name, runs in found.items()}
-    told = {name: runs[-1][1] for name, runs in found.items()}
-    return list(_rows(seconds, told))
+                one = took(words, cwd=CHECKOUT)
+                row = f"{candidate}: {one.refused}" if one.refused else candidate
+                found.setdefault(row, []).append(one)
+    return [*_rows(found, "time"), *_rows(found, "memory")]
 
 
-def _rows(
-    found: Mapping[str, list[float]], told: Mapping[str, dict[str, float]]
-) -> Iterator[Result]:
+def _rows(found: Mapping[str, list[Took]], what: str) -> Iterator[Result]:
     """Yield a row a candidate; what a person writes counts as 1, what was refused has no ratio."""
-    for name, values in found.items():
+    values = {
+        name: [one.seconds if what == "time" else one.memory_mb for one in runs]
+        for name, runs in found.items()
+    }
+    for name, runs in found.items():
         over = None
-        if name != PLAIN and ": " not in name and found.get(PLAIN):
-            over = ratio(values, found[PLAIN], rng=np.random.default_rng(5))
+        if name != PLAIN and ": " not in name and values.get(PLAIN):
+            over = ratio(values[name], values[PLAIN], rng=np.random.default_rng(5))
         yield Result(
             question=QUESTION,
             candidate=name,
-            condition="time",
-            summary=summarize(values, unit="s"),
+            condition=what,
+            summary=summarize(values[name], unit="s" if what == "time" else "MiB"),
             ratio=over,
-            numbers=told.get(name, {}),
-            samples=tuple(values),
+            numbers=_numbers(runs[-1]) if what == "time" else {},
+            samples=tuple(values[name]),
         )
 
 
@@ -96,24 +95,11 @@ def _candidates(folder: Path, turn: int) -> dict[str, list[str]]:
     return found
 
 
-def _timed(words: list[str]) -> tuple[str, tuple[float, dict[str, float]]]:
-    """Return why it failed, seconds, and what a conversion tells."""
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        began = time.perf_counter()
-        process = subprocess.Popen(words, cwd=CHECKOUT, stdout=out, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        for stream in (out, errors):
-            stream.seek(0)
-        refused = ""
-        if process.returncode != 0:
-            refused = (errors.read().strip().splitlines() or ["no message"])[-1]
-        text = out.read()
-    told = json.loads(text)["variants"][0] if text.startswith("{") else {}
+def _numbers(one: Took) -> dict[str, float]:
+    """Return what stands beside the time: processor seconds, and what a conversion tells."""
+    told = json.loads(one.out)["variants"][0] if one.out.startswith("{") else {}
     numbers = {key: float(told[key]) for key in ("agreement", "sqnr_db", "median_ms") if told}
-    numbers["cpu_s"] = usage.ru_utime + usage.ru_stime
-    return refused, (seconds, numbers)
+    return {**numbers, "cpu_s": one.cpu_s}
 
 
 def _write(folder: Path) -> None:
