@@ -52,33 +52,37 @@ AIEDGE   := .venv-peers-ai-edge-quantizer
 GOOSEBIT := .venv-peers-goosebit
 MLSERVER := .venv-peers-mlserver
 
+# A peer that cannot be installed stops no other: its rows say that it is not there.
+python_of = $$(test -x $(1)/bin/python && echo $(1)/bin/python)
+without = { rm -rf $@; echo "edgekit: no $@: benchmarks go on without this peer" >&2; }
+
 bench-peers: setup $(NNCF) $(OLIVE) $(AIEDGE) $(GOOSEBIT) $(MLSERVER)  ## benchmarks with peers, each in an environment of its own
-	EDGEKIT_OLIVE=$(OLIVE)/bin/python EDGEKIT_QUANTIZER=$(AIEDGE)/bin/python \
-		EDGEKIT_NNCF=$(NNCF)/bin/python EDGEKIT_GOOSEBIT=$(GOOSEBIT)/bin/python \
-		EDGEKIT_MLSERVER=$(MLSERVER)/bin/python \
+	EDGEKIT_OLIVE=$(call python_of,$(OLIVE)) EDGEKIT_QUANTIZER=$(call python_of,$(AIEDGE)) \
+		EDGEKIT_NNCF=$(call python_of,$(NNCF)) EDGEKIT_GOOSEBIT=$(call python_of,$(GOOSEBIT)) \
+		EDGEKIT_MLSERVER=$(call python_of,$(MLSERVER)) \
 		$(BIN)/python -m benchmarks agent_http_peers conversion_peers int8_latency polls
 	$(BIN)/python -m benchmarks.page > docs/benchmarks.md
 
 $(NNCF):
 	$(PYTHON) -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check nncf==3.4.0 onnx==1.23.2 onnxruntime==1.31.1 openvino==2026.4.1 || { rm -rf $@; exit 1; }
+	$@/bin/pip install --quiet --disable-pip-version-check nncf==3.4.0 onnx==1.23.2 onnxruntime==1.31.1 openvino==2026.4.1 || $(without)
 
 $(OLIVE):
 	$(PYTHON) -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL),) torch==2.13.0 || { rm -rf $@; exit 1; }
-	$@/bin/pip install --quiet --disable-pip-version-check olive-ai==0.13.0 requests==2.34.2 onnx==1.23.2 onnxruntime==1.31.1 || { rm -rf $@; exit 1; }
+	$@/bin/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL),) torch==2.13.0 \
+		&& $@/bin/pip install --quiet --disable-pip-version-check olive-ai==0.13.0 requests==2.34.2 onnx==1.23.2 onnxruntime==1.31.1 || $(without)
 
 $(AIEDGE):
 	$(PYTHON) -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check ai-edge-quantizer==0.10.0 || { rm -rf $@; exit 1; }
+	$@/bin/pip install --quiet --disable-pip-version-check ai-edge-quantizer==0.10.0 || $(without)
 
 $(GOOSEBIT):
 	$(PYTHON) -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check gooseBit==0.2.12 aerich || { rm -rf $@; exit 1; }
+	$@/bin/pip install --quiet --disable-pip-version-check gooseBit==0.2.12 aerich || $(without)
 
 $(MLSERVER):
 	$(PYTHON) -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check mlserver==1.7.1 onnxruntime==1.31.1 || { rm -rf $@; exit 1; }
+	$@/bin/pip install --quiet --disable-pip-version-check mlserver==1.7.1 onnxruntime==1.31.1 || $(without)
 
 clean:           ## remove what the recipes made
 	rm -rf $(VENV) .venv-* demo-run build *.egg-info

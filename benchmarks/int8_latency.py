@@ -121,15 +121,24 @@ def _failure(out: Path) -> Path:
 def refused(title: str, runtime: str, folder: Path) -> Iterator[Result]:
     """Yield a row for each way that made no file for a runtime: ours by its proof, or a peer's."""
     model_format, suffix, peers = _RUNTIMES[runtime]
-    told = [folder / f"{script}.{suffix}{FAILED}" for _, _, script in peers]
-    for path in (folder / f"{model_format}{FAILED}", *told):
-        if path.is_file():
-            yield Result(
-                question=QUESTION,
-                candidate=path.read_text(),
-                condition=f"{title}, {runtime}",
-                summary=summarize([1.0], unit="refused"),
-            )
+    ours = folder / f"{model_format}{FAILED}"
+    reasons = [ours.read_text()] if ours.is_file() else []
+    if (folder / f"float.{suffix}").is_file():
+        outs = [(folder / f"{script}.{suffix}", name, key) for name, key, script in peers]
+        reasons += [_why_not(out, name, key) for out, name, key in outs if not out.is_file()]
+    for reason in reasons:
+        yield Result(
+            question=QUESTION,
+            candidate=reason,
+            condition=f"{title}, {runtime}",
+            summary=summarize([1.0], unit="refused"),
+        )
+
+
+def _why_not(out: Path, name: str, key: str) -> str:
+    if _failure(out).is_file():
+        return _failure(out).read_text()
+    return f"{name}: not installed here ({key} names no python)"
 
 
 def _measured(net: Net, folder: Path, runtime: str, *, short: bool) -> Iterator[Result]:

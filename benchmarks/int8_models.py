@@ -50,7 +50,7 @@ NETS = {
     for net in (
         Net(name="mobilenet_v2", title="MobileNetV2"),
         Net(name="resnet_18", title="ResNet-18"),
-        Net(name="mobilenet_v3", title="MobileNetV3-like", epochs=15),
+        Net(name="mobilenet_v3", title="MobileNetV3-like", epochs=10),
         Net(
             name="vit_tiny",
             title="ViT-tiny",
