@@ -106,7 +106,7 @@ class CheckInService:
     def save(self, polls: Sequence[Poll]) -> list[Visit | None]:
         """Think polls through and store what they change; durable on return."""
         visits: dict[int, Visit | None] = {}
-        with self._database.write() as tables:
+        with self._database.together() as tables:
             rest = dict(enumerate(polls))
             while rest:
                 firsts = {poll.device_id: number for number, poll in reversed(rest.items())}

@@ -93,7 +93,7 @@ class FeedbackService:
         """
         record = self.offered(device_id, action)
         if not record.retrieved:
-            with self._database.write() as tables:
+            with self._database.together() as tables:
                 record = replace(_own(tables, device_id, action), retrieved=True)
                 tables.deployments.put(record)
         return record
@@ -132,7 +132,7 @@ class FeedbackService:
             GoneError: It is closed; nothing changed.
             IllegalTransitionError: It cannot follow what was reported before.
         """
-        with self._database.write() as tables:
+        with self._database.together() as tables:
             record = _own(tables, device_id, action)
             state = record.deployment.state
             if not record.is_open and state is not DeploymentState.WITHDRAWN:
@@ -178,7 +178,7 @@ class FeedbackService:
         Raises:
             NotFoundError: The action is not this device's.
         """
-        with self._database.write() as tables:
+        with self._database.together() as tables:
             record = _own(tables, device_id, action)
             if record.deployment.state is not DeploymentState.WITHDRAWN:
                 return False

@@ -87,7 +87,7 @@ class FleetService:
         Raises:
             UsageError: A key or value is not allowed, or there are too many.
         """
-        with self._database.write() as tables:
+        with self._database.together() as tables:
             device = _existing(tables, device_id)
             attributes = merge(device.attributes, reported, mode)
             after = replace(device, attributes=attributes, attributes_wanted=False)
@@ -96,7 +96,7 @@ class FleetService:
 
     def report_profile(self, device_id: str, profile: DeviceProfile) -> None:
         """Take what a device can run; durable on return."""
-        with self._database.write() as tables:
+        with self._database.together() as tables:
             device = _existing(tables, device_id)
             if device.profile != profile:
                 tables.devices.put(replace(device, profile=profile))

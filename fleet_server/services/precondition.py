@@ -102,6 +102,7 @@ class ConditionalDatabase:
         self._inner = inner
         self.read = inner.read
         self.append = inner.append
+        self.together = inner.together
         self.roll_up = inner.roll_up
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -37,11 +36,11 @@ from fleet_server.store.releases import SqlReleases
 from fleet_server.store.retention import roll_up
 from fleet_server.store.rollouts import SqlRollouts
 from fleet_server.store.schema import devices
+from fleet_server.store.sharing import Writers
 from fleet_server.store.telemetry import SqlTelemetry
 from fleet_server.store.trust import SqlOnlineKeys, SqlTrustFiles
 from fleet_server.store.webhooks import SqlWebhooks
 
-_WRITER_TIMEOUT_S = 10.0
 _ROLLED_AT_ONCE = 200
 """Devices; a day of one-minute windows of so many is 288,000 rows."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -85,7 +84,7 @@ class SqlDatabase:
         self.engine = engine
         self.commits = 0
         # SQLite takes one writer at a time: waiting here is fair, its busy handler is not.
-        self._writer = threading.Lock()
+        self.writers = Writers(lambda: self._connect(Kind.WRITE), self._busy)
 
     @classmethod
     def open(cls, url: str) -> SqlDatabase:
@@ -126,10 +125,22 @@ class SqlDatabase:
         Raises:
             StorageError: No room, no permission, or the database is locked for too long.
         """
-        with self._alone(), self._transaction(Kind.WRITE) as tables:
+        with self.writers.alone(), self._transaction(Kind.WRITE) as tables:
             yield tables
-        if tables.changes.recorded:
-            self.commits += 1
+        self._count(tables)
+
+    @contextmanager
+    def together(self) -> Iterator[SqlTables]:
+        """Write all or nothing, and share the commit with who waits; for what takes a moment.
+
+        Raises:
+            StorageError: No room, no permission, or the database is locked for too long: for this
+                writer, or for one that shares the commit. Nothing was written.
+        """
+        with _storage_errors(self.engine), self.writers.together() as connection:
+            tables = SqlTables(connection)
+            yield tables
+        self._count(tables)
 
     @contextmanager
     def append(self) -> Iterator[SqlTables]:
@@ -141,7 +152,7 @@ class SqlDatabase:
             StorageError: No room, no permission, or the database does not answer.
             FormatError: A fact is about something that is not stored, or cannot be stored.
         """
-        beside = nullcontext() if self.engine.dialect.name != "sqlite" else self._alone()
+        beside = nullcontext() if self.engine.dialect.name != "sqlite" else self.writers.alone()
         try:
             with beside, self._transaction(Kind.APPEND) as tables:
                 yield tables
@@ -162,10 +173,13 @@ class SqlDatabase:
     @contextmanager
     def bulk(self) -> Iterator[Connection]:
         """Write all or nothing without the tables, for a restore."""
-        with self._alone(), _storage_errors(self.engine), self.engine.connect() as opened:
-            connection = opened.execution_options(**{KIND: Kind.WRITE})
-            with connection.begin():
-                yield connection
+        with (
+            self.writers.alone(),
+            _storage_errors(self.engine),
+            self._connect(Kind.WRITE) as connection,
+            connection.begin(),
+        ):
+            yield connection
 
     def roll_up(self, *, before: datetime) -> int:
         """Turn windows received before a time into rows of days; returns how many.
@@ -188,19 +202,22 @@ class SqlDatabase:
 
     @contextmanager
     def _transaction(self, kind: Kind) -> Iterator[SqlTables]:
-        with _storage_errors(self.engine), self.engine.connect() as opened:
-            connection = opened.execution_options(**{KIND: kind})
-            with connection.begin():
-                yield SqlTables(connection)
+        with (
+            _storage_errors(self.engine),
+            self._connect(kind) as connection,
+            connection.begin(),
+        ):
+            yield SqlTables(connection)
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        if not self._writer.acquire(timeout=_WRITER_TIMEOUT_S):
-            raise UnavailableError("is busy with other writers", where=_name(self.engine))
-        try:
-            yield
-        finally:
-            self._writer.release()
+    def _connect(self, kind: Kind) -> Connection:
+        return self.engine.connect().execution_options(**{KIND: kind})
+
+    def _count(self, tables: SqlTables) -> None:
+        if tables.changes.recorded:
+            self.commits += 1
+
+    def _busy(self) -> UnavailableError:
+        return UnavailableError("is busy with other writers", where=_name(self.engine))
 
 
 @contextmanager

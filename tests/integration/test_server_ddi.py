@@ -8,6 +8,7 @@ import itertools
 import re
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,15 @@ def test_a_deployment_is_numeric_signed_by_path_and_carries_c(offered: Simulated
 
 def test_polling_again_offers_the_same_action(offered: SimulatedDevice) -> None:
     assert len({offered.poll()["deploymentBase"] for _ in range(3)}) == 1
+    assert len(history(offered)) == 1
+
+
+def test_polls_of_one_device_at_the_same_time_are_offered_one_action(
+    offered: SimulatedDevice,
+) -> None:
+    with ThreadPoolExecutor(12) as pool:
+        links = list(pool.map(lambda _: offered.poll(), range(36)))
+    assert len({each["deploymentBase"] for each in links}) == 1
     assert len(history(offered)) == 1
 
 

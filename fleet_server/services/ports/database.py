@@ -173,6 +173,10 @@ class Database(Protocol):
         """Begin to write all or nothing; writers of all processes take turns."""
         ...
 
+    def together(self) -> AbstractContextManager[Tables]:
+        """Begin to write all or nothing what takes a moment; who waits shares the commit."""
+        ...
+
     def roll_up(self, *, before: datetime) -> int:
         """Turn windows received before a time into rows of days; returns how many."""
         ...
