@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from fleet_server.api.leaving import LeavingTransport
 from fleet_server.api.overload import Overload
 
 _LOOK_AGAIN_S = 0.2
@@ -46,11 +47,14 @@ class PatientProtocol(HttpToolsProtocol):
     _is_answered = False
     _head_is_open = True
     _head_bytes = 0
+    _is_sending = False
     _closing: asyncio.TimerHandle | None = None
+    _leaving: LeavingTransport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Begin to wait for the first request."""
-        super().connection_made(transport)
+        self._leaving = LeavingTransport(transport, lambda: self._is_sending)
+        super().connection_made(cast("asyncio.Transport", self._leaving))
         self._at_once = getattr(self.app, "at_once", None)
         self._overload = getattr(self.app, "overload", None)
         self._wait()
@@ -62,6 +66,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came, and look whether a head is still being waited for."""
+        if self._leaving.leaves:
+            return
         super().data_received(data)
         if not self._head_is_open:
             if self._closing is not None:
@@ -75,7 +81,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._head_is_open = True
+        self._head_is_open = self._is_sending = True
         self._head_bytes = 0
         self._is_answered = False
         super().on_message_begin()
@@ -103,6 +109,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request is whole."""
+        self._is_sending = False
         if not self._is_answered:
             super().on_message_complete()
 
@@ -161,5 +168,4 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _close(self) -> None:
         self._stop()
-        if not self.transport.is_closing():
-            self.transport.close()
+        self._leaving.close_now()

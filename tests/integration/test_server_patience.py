@@ -81,6 +81,15 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+def test_who_sends_too_much_reads_why_although_it_did_not_stop_sending(server: Server) -> None:
+    whole = (16 << 20) * b"x"  # twice what a body may have, and more than sockets hold
+    head = f"POST /api/v1/session HTTP/1.1\r\nHost: x\r\nContent-Length: {len(whole)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as link:
+        link.sendall(head.encode() + whole)
+        assert link.recv(65536).startswith(b"HTTP/1.1 413")
+        assert is_closed(link)
+
+
 def test_headers_without_end_are_cut_off(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=90) as link:
         link.sendall(b"GET /api/v1/health HTTP/1.1\r\n")
