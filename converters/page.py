@@ -16,12 +16,15 @@ from converters.report import Attempt, ConversionReport, VariantReport
 
 PAGE = "report.html"
 _WIDTH = 560
+# Where bars begin: after the name of a variant, or of a rung or layer.
+_VARIANTS, _NAMES = 160, 300
 # Characters of a layer's kind and name together that fit before its bar.
 _LABEL = 40
 _BINS = 56
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --ours: #2a7; --bad: #c43; --soft: #8882; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto;
+padding: 0 1rem; } .wide { overflow-x: auto; } h1, p { overflow-wrap: anywhere; }
 table { border-collapse: collapse; } td, th { padding: .25rem .8rem; text-align: right; }
 td:first-child, th:first-child { text-align: left; } tr + tr { border-top: 1px solid var(--line); }
 th { border-bottom: 2px solid var(--line); } code { font-size: .9em; overflow-wrap: anywhere; }
@@ -68,8 +71,9 @@ def html_page(report: ConversionReport, flips: Mapping[str, Sequence[Flip]]) -> 
         _latency(report.variants),
         *(_distribution(v) for v in report.variants if len(v.latency_ms) > 1),
         "<h2>Loss of accuracy</h2><p>Paired with the source on the same samples, with the 95 % "
-        "interval; positive is worse.</p>",
-        _losses(report.variants),
+        "interval; positive is worse"
+        f"{_allowed(report.max_accuracy_drop)}.</p>",
+        *(_losses(v, report.max_accuracy_drop) for v in report.variants if v.attempts),
         *(_layers(v) for v in report.variants if v.layers),
         _calibration(report.calibration),
         *(_flips(name, found) for name, found in flips.items()),
@@ -96,7 +100,8 @@ def _table(variants: Sequence[VariantReport]) -> str:
         for v in variants
     ]
     cells = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in row)}</tr>" for row in rows)
-    return f"<table><tr>{''.join(f'<th>{h}</th>' for h in head)}</tr>{cells}</table>"
+    titles = "".join(f"<th>{h}</th>" for h in head)
+    return f"<div class=wide><table><tr>{titles}</tr>{cells}</table></div>"
 
 
 def _latency(variants: Sequence[VariantReport]) -> str:
@@ -109,7 +114,7 @@ def _latency(variants: Sequence[VariantReport]) -> str:
         if v.p90_ms is not None:
             rows.append(_span(y, v.p90_ms * 0.998, v.p90_ms, most, thick=16, dark=True))
         rows.append(_text(y, v.variant, f"{v.median_ms:.3f} ms"))
-    return _svg(rows, len(variants))
+    return _svg(rows, 28 * len(variants))
 
 
 def _distribution(v: VariantReport) -> str:
@@ -135,17 +140,14 @@ def _distribution(v: VariantReport) -> str:
         f"<text x={_WIDTH} y=88 text-anchor=end>{end:.3f} ms</text>"
         f"<text x={_WIDTH + 8} y=40>{beyond} of {len(values)} beyond</text>"
     )
-    return (
-        f"<h3>{escape(v.variant)}</h3><svg width={_WIDTH + 180} height=94 role=img>"
-        f"{bars}{ends}</svg>"
-    )
+    return f"<h3>{escape(v.variant)}</h3>{_svg([bars, ends], 94)}"
 
 
 def _layers(v: VariantReport) -> str:
     """Draw the signal that is left after each layer, the one that loses most marked."""
     losses = [0.0] + [a.sqnr_db - b.sqnr_db for a, b in itertools.pairwise(v.layers)]
     worst = losses.index(max(losses))
-    most = max(1.0, *(layer.sqnr_db for layer in v.layers))
+    scale = (_WIDTH - _NAMES) / max(1.0, *(layer.sqnr_db for layer in v.layers))
     rows = []
     for index, layer in enumerate(v.layers):
         y = 12 + 18 * index
@@ -153,7 +155,7 @@ def _layers(v: VariantReport) -> str:
         colour = "var(--bad)" if index == worst and losses[worst] > 0 else "var(--ours)"
         rows.append(
             f"<text x=0 y={y + 4}>{escape(layer.operator)} {name}</text>"
-            f"<rect x=300 y={y - 5} height=10 width={max(1.0, 260 * layer.sqnr_db / most):.1f} "
+            f"<rect x={_NAMES} y={y - 5} height=10 width={max(1.0, scale * layer.sqnr_db):.1f} "
             f"fill='{colour}' />"
             f"<text x={_WIDTH + 8} y={y + 4}>{layer.sqnr_db:.1f} dB, "
             f"{layer.low:.3g} to {layer.high:.3g}</text>"
@@ -161,8 +163,7 @@ def _layers(v: VariantReport) -> str:
     return (
         f"<h2>Layers: {escape(v.variant)}</h2><p>Signal that is left after each layer (SQNR, with "
         "the errors of the layers before it) and the range, on golden samples; "
-        "red where most is lost.</p>"
-        f"<svg width={_WIDTH + 240} height={18 * len(v.layers) + 8} role=img>{''.join(rows)}</svg>"
+        f"red where most is lost.</p>{_svg(rows, 18 * len(v.layers) + 8)}"
     )
 
 
@@ -178,23 +179,36 @@ def _calibration(facts: Facts | None) -> str:
         ("samples by class", classes or "unknown"),
     )
     cells = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in rows)
-    return f"<h2>Calibration</h2><table>{cells}</table>"
+    return f"<h2>Calibration</h2><div class=wide><table>{cells}</table></div>"
 
 
-def _losses(variants: Sequence[VariantReport]) -> str:
-    told = [(v.variant, a) for v in variants for a in v.attempts if a.drop is not None]
-    ends = [end for _, a in told for end in (a.low or 0.0, a.high or 0.0)]
-    low, high = min([0.0, *ends]), max([0.001, *ends])
-    rows = []
-    for index, (name, a) in enumerate(told):
-        y = 14 + 28 * index
-        rows.append(_span(y, (a.low or 0.0) - low, (a.high or 0.0) - low, high - low, thick=4))
-        middle = (a.drop or 0.0) - low
-        rows.append(_span(y, middle - (high - low) / 250, middle, high - low, thick=14, dark=True))
-        rows.append(_text(y, f"{name}, {a.rung}", _verdict(a)))
-    zero = 160 + (_WIDTH - 160) * -low / (high - low)
-    rows.append(f"<line x1={zero:.1f} x2={zero:.1f} y1=0 y2={28 * len(told)} stroke=gray />")
-    return _svg(rows, len(told))
+def _allowed(drop: float | None) -> str:
+    return "" if drop is None else f"; the dashed line is what may be lost, {drop:g}"
+
+
+def _losses(v: VariantReport, allowed: float | None) -> str:
+    """Draw the loss of every rung that was tried; one that was not measured says why."""
+    told = [end for a in v.attempts if a.drop is not None for end in (a.low or 0.0, a.high or 0.0)]
+    low, high = min([0.0, *told]), max([0.001, allowed or 0.0, *told])
+    scale = (_WIDTH - _NAMES) / (high - low)
+    height = 24 * len(v.attempts)
+    rows = [
+        f"<line x1={x:.1f} x2={x:.1f} y1=0 y2={height} stroke=gray {dashes}/>"
+        for value, dashes in ((0.0, ""), (allowed, "stroke-dasharray=4 "))
+        if value is not None
+        for x in [_NAMES + (value - low) * scale]
+    ]
+    for index, a in enumerate(v.attempts):
+        y = 12 + 24 * index
+        rows.append(f"<text x=0 y={y + 4}>{escape(a.rung)}</text>")
+        if a.drop is None:
+            rows.append(f"<text class=fail x={_NAMES} y={y + 4}>{escape(a.reason)}</text>")
+            continue
+        ends = ((a.low or 0.0) - low, (a.high or 0.0) - low)
+        rows.append(_bar(y, _NAMES + ends[0] * scale, (ends[1] - ends[0]) * scale, thick=4))
+        rows.append(_bar(y, _NAMES + (a.drop - low) * scale - 1, 2, thick=14, dark=True))
+        rows.append(f"<text x={_WIDTH + 8} y={y + 4}>{_verdict(a)}</text>")
+    return f"<h3>{escape(v.variant)}</h3>{_svg(rows, height)}"
 
 
 def _verdict(attempt: Attempt) -> str:
@@ -220,11 +234,15 @@ def _image(flip: Flip) -> str:
 
 
 def _span(y: int, start: float, end: float, most: float, *, thick: int, dark: bool = False) -> str:
-    scale = (_WIDTH - 160) / most
+    scale = (_WIDTH - _VARIANTS) / most
+    return _bar(y, _VARIANTS + start * scale, (end - start) * scale, thick=thick, dark=dark)
+
+
+def _bar(y: int, x: float, width: float, *, thick: int, dark: bool = False) -> str:
     colour = "currentColor" if dark else "var(--ours)"
     return (
-        f"<rect x={160 + start * scale:.1f} y={y - thick / 2:.1f} height={thick} "
-        f"width={max(1.0, (end - start) * scale):.1f} fill='{colour}' />"
+        f"<rect x={x:.1f} y={y - thick / 2:.1f} height={thick} "
+        f"width={max(1.0, width):.1f} fill='{colour}' />"
     )
 
 
@@ -235,5 +253,6 @@ def _text(y: int, left: str, right: str) -> str:
     )
 
 
-def _svg(rows: Sequence[str], count: int) -> str:
-    return f"<svg width={_WIDTH + 180} height={28 * max(1, count)} role=img>{''.join(rows)}</svg>"
+def _svg(rows: Sequence[str], height: int) -> str:
+    drawn = "".join(rows)
+    return f"<div class=wide><svg width={_WIDTH + 240} height={height} role=img>{drawn}</svg></div>"

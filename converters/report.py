@@ -121,6 +121,7 @@ class ConversionReport:
         notes: What a person should know, such as an int8 that is slower here than its float.
         rejected: Variants that were left out because they are slower here than their float.
         picked: The best variant by the plan's objective; empty without one.
+        max_accuracy_drop: Loss that the plan allows; None where it judges none.
         format_version: Version of this report, "major.minor".
     """
 
@@ -133,6 +134,7 @@ class ConversionReport:
     notes: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
     picked: str = ""
+    max_accuracy_drop: float | None = None
     format_version: str = "1.0"
 
 

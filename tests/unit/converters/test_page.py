@@ -68,6 +68,28 @@ def test_the_page_shows_latencies_layers_and_calibration():
     assert page.count("fill='var(--bad)'") == 1
 
 
+def test_every_rung_is_on_the_page_with_its_whole_name_and_what_may_be_lost():
+    rungs = (
+        Attempt(rung="min-max", verdict=Verdict.INCONCLUSIVE, drop=0.4, low=-0.1, high=0.9),
+        Attempt(rung="entropy", verdict=Verdict.FAIL, reason="SQNR 3.8 dB, at least 15"),
+        Attempt(
+            rung="the most sensitive 30% of the layers in float",
+            verdict=Verdict.PASS,
+            drop=0.0,
+            low=-0.2,
+            high=0.2,
+        ),
+    )
+    variant = replace(VARIANT, attempts=rungs)
+    page = html_page(replace(REPORT, variants=(variant,), max_accuracy_drop=0.5), {})
+    for text in ("0.40 inconclusive", "entropy", "SQNR 3.8 dB, at least 15", "0.00 pass"):
+        assert text in page
+    assert ">the most sensitive 30% of the layers in float<" in page
+    assert "what may be lost, 0.5" in page
+    assert page.count("stroke-dasharray") == 1
+    assert "stroke-dasharray" not in html_page(replace(REPORT, variants=(variant,)), {})
+
+
 def test_a_conversion_without_accuracy_has_a_page():
     assert "<svg" in html_page(REPORT, {})
 
