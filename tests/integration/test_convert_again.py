@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from converters.package import work_folder
 from converters.pipeline import convert
 from converters.plan import ConversionPlan
 from converters.steps import Step
+from edgekit.bundle import open_bundle
 from edgekit.errors import ConflictError
 from edgekit.manifest import Preprocessing
 from tests.integration.convert_models import tiny
@@ -27,6 +29,7 @@ from tests.integration.convert_models import tiny
 pytestmark = pytest.mark.integration
 CHECKOUT = Path(__file__).resolve().parents[2]
 RNG = np.random.default_rng(1)
+PREPROCESSING = '{"height": 8, "width": 8, "scale": 0.0625}'
 
 
 def planned(tmp_path: Path) -> ConversionPlan:
@@ -195,11 +198,26 @@ def test_what_a_lost_conversion_left_is_removed(plan: ConversionPlan):
 def command(plan: ConversionPlan) -> list[str]:
     return [
         *(sys.executable, "-m", "edgekit.cli", "convert", plan.source, "--model", plan.model),
-        *("--version", plan.version, "--preprocessing", '{"height": 8, "width": 8}'),
+        *("--version", plan.version, "--preprocessing", PREPROCESSING),
         *("--evaluation", str(plan.evaluation), "--calibration", str(plan.calibration)),
         *("--target", "onnx-int8,onnx-fp16", "--metric", "agreement", "--out", str(plan.out)),
         "--allow-slower",
     ]
+
+
+@contextmanager
+def started(plan: ConversionPlan, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Convert in a process of its own, which does not outlive the block."""
+    environment = {**os.environ, "EDGEKIT_CACHE": str(plan.cache)}
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            command(plan), cwd=CHECKOUT, env=environment, stderr=stream, stdout=subprocess.DEVNULL
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -210,22 +228,34 @@ def wait_for(condition: Callable[[], bool]) -> None:
     pytest.fail("nothing came")
 
 
-def test_ctrl_c_leaves_nothing_and_the_next_run_says_what_it_reuses(plan: ConversionPlan):
-    environment = {**os.environ, "EDGEKIT_CACHE": str(plan.cache)}
+def test_ctrl_c_at_any_step_leaves_nothing_and_the_next_run_goes_on(plan: ConversionPlan):
+    """One conversion, interrupted at four of its steps, ends with the bytes of a single run."""
     log = plan.out.parent / "log"
-    with log.open("w") as stream:
-        first = subprocess.Popen(
-            command(plan), cwd=CHECKOUT, env=environment, stderr=stream, stdout=subprocess.DEVNULL
-        )
-    wait_for(lambda: "onnx-int8: quantizing" in log.read_text() or first.poll() is not None)
-    first.send_signal(signal.SIGINT)
-    assert first.wait(60) in {0, 130}
-    if first.returncode == 130:
+    for step in ("tracing the source", "lowering", "proving", "measuring latency"):
+        with started(plan, log) as running:
+            wait_for(lambda: step in log.read_text() or running.poll() is not None)  # noqa: B023
+            running.send_signal(signal.SIGINT)
+            assert running.wait(120) == 130, log.read_text()
         assert not plan.out.exists()
-    assert [p.name for p in plan.out.parent.glob(".out*")] == []
-    done = subprocess.run(
-        command(plan), cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "m: taking what an earlier run finished" in done.stderr.splitlines()
+        assert [p.name for p in plan.out.parent.glob(".out*")] == []
+    with started(plan, log) as running:
+        assert running.wait(120) == 0, log.read_text()
+    assert "onnx-int8: taking what an earlier run finished" in log.read_text().splitlines()
+    alone = replace(plan, variants=("onnx-int8", "onnx-fp16"), cache=None)
+    made = convert(replace(alone, out=plan.out.parent / "alone"))
+    for variant in made.variants:
+        assert open_bundle(plan.out / variant.bundle).sha256 == variant.sha256
+
+
+def test_a_second_process_that_converts_into_the_folder_ends_with_exit_22(plan: ConversionPlan):
+    log, second = plan.out.parent / "log", plan.out.parent / "second"
+    with started(plan, log) as first:
+        wait_for(lambda: "tracing" in log.read_text() or first.poll() is not None)
+        first.send_signal(signal.SIGSTOP)
+        with started(plan, second) as other:
+            assert other.wait(120) == ConflictError.exit_code, second.read_text()
+        first.send_signal(signal.SIGCONT)
+        assert first.wait(120) == 0, log.read_text()
+    (line,) = second.read_text().splitlines()
+    assert line.startswith(f"edgekit: {plan.out}: another conversion is writing there")
     assert len(list(plan.out.glob("*.bundle"))) == 2

@@ -1,10 +1,17 @@
 import json
 from dataclasses import replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jsonschema_rs
+import pytest
 
 from converters.billing import bill_of_materials, model_card
 from edgekit.device import Requirements, RuntimeRange
 from edgekit.manifest import (
     Lineage,
+    Manifest,
     Precision,
     TensorSpec,
 )
@@ -38,6 +45,36 @@ def test_the_bill_names_model_data_and_tools_with_digests():
     assert told["dependencies"][0]["dependsOn"] == ["data-calibration", "data-weights"]
     tools = told["metadata"]["tools"]["components"]
     assert tools == [{"type": "library", "name": "torch", "version": "2.13.0"}]
+
+
+@cache
+def cyclonedx() -> Any:
+    """Return what checks documents against CycloneDX 1.6's own schema, extra keys included."""
+
+    def read(name: str) -> Any:
+        folder = resources.files("cyclonedx.schema") / "_res"
+        return json.loads((folder / f"{name}.SNAPSHOT.schema.json").read_text())
+
+    where = "http://cyclonedx.org/schema/{}.SNAPSHOT.schema.json"
+    parts = [(where.format(n), read(n)) for n in ("spdx", "jsf-0.82", "cryptography-defs")]
+    registry = jsonschema_rs.Registry(parts)
+    return jsonschema_rs.validator_for(read("bom-1.6"), registry=registry)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        MANIFEST,
+        replace(MANIFEST, quality=replace(MANIFEST.quality, accuracy=None)),
+        replace(MANIFEST, lineage=replace(MANIFEST.lineage, digests={}, tools={})),
+    ],
+    ids=["int8", "parity only", "nothing known"],
+)
+def test_the_bill_is_valid_by_cyclonedx_s_own_schema(manifest: Manifest):
+    told = json.loads(bill_of_materials(manifest, "ef" * 32))
+    assert [str(fault) for fault in cyclonedx().iter_errors(told)] == []
+    told["metadata"]["component"]["unheard"] = "of"
+    assert not cyclonedx().is_valid(told)
 
 
 def test_equal_manifests_give_equal_bytes():
