@@ -75,18 +75,30 @@ def capture(
             return _capture_onnx(source, wanted, tensors)
 
 
-def known_inputs(source: Source, wanted: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+def known_inputs(
+    source: Source, wanted: tuple[TensorSpec, ...], *, named: tuple[TensorSpec, ...] = ()
+) -> tuple[TensorSpec, ...]:
     """Return the inputs of a source: those of the file, or as the engineer says.
 
+    Args:
+        source: What was loaded.
+        wanted: Its inputs, where it does not know them.
+        named: Those that the engineer named; a file must have them.
+
     Raises:
-        SourceError: Neither is known.
+        SourceError: They are not known, or the file has others.
     """
-    match source:
-        case OnnxSource():
-            return _open(source).inputs
-        case ModuleSource(inputs=own):
-            if own or wanted:
-                return own or wanted
+    own = _open(source).inputs if isinstance(source, OnnxSource) else source.inputs
+    names = [spec.name for spec in own]
+    unknown = [spec.name for spec in named if own and spec.name not in names]
+    if unknown:
+        raise SourceError(
+            f"has no input {', '.join(unknown)}",
+            where=source.name,
+            todo=f"its inputs are {', '.join(names)}",
+        )
+    if own or wanted:
+        return own or wanted
     raise SourceError(
         "the shape of its input is unknown",
         where=source.name,

@@ -126,7 +126,9 @@ def check_classes(metric: Metric, scores: Tensor, samples: Samples, labels: Sequ
     highest = -1 if samples.labels is None else int(samples.labels.max())
     if highest >= classes:
         raise DataError(
-            f"label {highest} is beyond the model's {classes} classes", where=samples.where
+            f"label {highest} is beyond the model's {classes} classes",
+            where=samples.where,
+            todo=f"labels are class indices, 0 to {classes - 1}",
         )
 
 

@@ -147,7 +147,7 @@ def _bundled(
         ),
         variants=(variant_report(bundle, checked, latency, 0.0, peak_mb=peak_mb, front=True),),
         seconds=0.0,
-        notes=_notes(model, reference, elsewhere),
+        notes=(*proven.doubts, *_notes(model, reference, elsewhere)),
     )
 
 

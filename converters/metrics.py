@@ -98,6 +98,31 @@ def _recorded(metric: Metric, samples: Samples) -> Tensor:
     return np.asarray(samples.arrays["targets"])
 
 
+def doubts(metric: Metric, answers: Answers, truth: Tensor | None) -> tuple[str, ...]:
+    """Return what makes the labels, or the preprocessing, of a source doubtful: a line, or none.
+
+    Answers that would be right if all labels were one lower or higher; or an accuracy that guessing
+    may reach as well, within two standard deviations.
+    """
+    if truth is None or not metric.classes or metric.name == AGREEMENT:
+        return ()
+    said, classes = top1(answers[0]), answers[0].shape[1]
+    right = float(np.mean(said == truth))
+    shifted = max(float(np.mean(said + by == truth)) for by in (-1, 1))
+    if shifted > max(0.5, 2 * right):
+        return (
+            f"the source is right for {right:.0%} of the labels, and would be for {shifted:.0%} if "
+            "each was off by one: do they count from 0?",
+        )
+    chance = 1 / classes
+    if right <= chance + 2 * np.sqrt(chance * (1 - chance) / len(truth)):
+        return (
+            f"the source is right for {right:.0%} of the labels, as guessing among {classes} "
+            "classes would be: check the labels, the weights and the preprocessing",
+        )
+    return ()
+
+
 def top1(scores: Tensor) -> Tensor:
     """Return the class of the highest score for each sample, [N]; of equal ones the first."""
     winners: Tensor = np.argmax(scores.reshape(len(scores), -1), axis=1)

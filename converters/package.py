@@ -19,7 +19,7 @@ from converters.proof import Checked
 from edgekit import codec
 from edgekit.bundle import Bundle, bundle_name, write_bundle
 from edgekit.drift import REFERENCE
-from edgekit.errors import ConflictError, StorageError
+from edgekit.errors import ConflictError, StorageError, UsageError
 from edgekit.golden import check_golden, golden_files, read_golden
 from edgekit.manifest import Manifest
 
@@ -58,7 +58,10 @@ def work_folder(out: Path) -> Iterator[Path]:
     Raises:
         ConflictError: Another conversion works for that folder.
         StorageError: It cannot be made, or a step inside had no room or no permission.
+        UsageError: There is a file of that name.
     """
+    if out.is_file():
+        raise UsageError("is a file", where=str(out), todo="name a folder in --out")
     folder: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -75,12 +75,14 @@ def convert(plan: ConversionPlan, watch: Watch = lambda *_: None) -> ConversionR
             seconds=time.perf_counter() - began,
             calibration=prepared.facts,
             notes=(
+                *prepared.reference.doubts,
                 *slower.values(),
                 *remade,
                 *notes,
                 *(prepared.facts.warnings if prepared.facts else ()),
             ),
             picked=picked,
+            max_accuracy_drop=plan.max_accuracy_drop,
             rejected=tuple(m.name for m in made if m not in kept),
         )
         (work / FINISHED / REPORT).write_bytes(codec.encode(report) + b"\n")

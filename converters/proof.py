@@ -26,7 +26,7 @@ from converters.evaluate import (
     with_states,
 )
 from converters.finished import Finished
-from converters.metrics import Answers, Metric, find_metric, truth_of
+from converters.metrics import Answers, Metric, doubts, find_metric, truth_of
 from converters.plan import ConversionPlan
 from converters.quantize.recipes import Limits
 from converters.samples import Samples
@@ -72,6 +72,11 @@ class Reference:
     def accuracy(self) -> float | None:
         """Of the source; None for "parity"."""
         return self.metric.value(self.answers, self.truth)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What makes the labels or the preprocessing doubtful, a line each."""
+        return doubts(self.metric, self.answers, self.truth)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ RECORDINGS = {".wav"}
 VIDEOS = {".avi", ".mkv", ".mov", ".mp4"}
 MAX_FRAMES = 300
 _SKIPPED = 50
+_WRITE = "write it with numpy.savez(path, images=..., labels=...)"
 _RESERVED = {"images", "labels", "fingerprints"}
 
 
@@ -61,9 +62,10 @@ def _npz(path: Path) -> Samples:
     except OSError as error:
         raise DataError(f"cannot read ({error.strerror or 'damaged'})", where=where) from error
     except (ValueError, TypeError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
-        raise DataError("is no .npz file of plain arrays", where=where) from error
+        raise DataError("is no .npz file of plain arrays", where=where, todo=_WRITE) from error
     if "images" not in found:
-        raise DataError("has no array named images", where=where)
+        names = ", ".join(found) or "none"
+        raise DataError(f"has no array named images (it has {names})", where=where, todo=_WRITE)
     images = found["images"]
     if images.ndim < 2 or len(images) == 0:
         raise DataError("holds no samples", where=where)

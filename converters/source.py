@@ -26,6 +26,7 @@ from edgekit.errors import SourceError, UsageError
 from edgekit.manifest import TensorSpec
 
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_TOLD = 8
 _TORCH_SUFFIXES = {".pt", ".pth", ".pt2", ".ckpt", ".bin", ".safetensors", ".jit", ".th"}
 
 
@@ -213,9 +214,22 @@ def _factory(text: str) -> Callable[[], object]:
     module = _import(module_name, text)
     factory = getattr(module, attribute, None)
     if not callable(factory):
-        raise SourceError(f"{module_name} has no function {attribute}", where=text)
+        raise SourceError(
+            f"{module_name} has no function {attribute}", where=text, todo=_functions_of(module)
+        )
     made: Callable[[], object] = factory
     return made
+
+
+def _functions_of(module: ModuleType) -> str:
+    """Return which factories a module has: what it defines itself and can be called."""
+    own = [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", "") == module.__name__
+    ]
+    public = [name for name in sorted(own) if not name.startswith("_")]
+    return f"it has {', '.join(public[:_TOLD])}" if public else "write a function that returns it"
 
 
 def _import(name: str, text: str) -> ModuleType:
@@ -230,9 +244,10 @@ def _import(name: str, text: str) -> ModuleType:
             raise SourceError(
                 f"its import needs {error.name}, which is absent", where=text
             ) from error
-        raise SourceError(
-            f"there is no module {error.name}", where=text, todo="run from the folder that holds it"
-        ) from error
+        todo = "run from the folder that holds it"
+        if name.endswith(".py"):
+            todo = f"name it without .py: {text.replace('.py:', ':')}"
+        raise SourceError(f"there is no module {error.name}", where=text, todo=todo) from error
     except Exception as error:
         raise SourceError(_failure("its import fails", error), where=text) from error
 

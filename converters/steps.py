@@ -102,7 +102,7 @@ def capture_source(
     derived = (input_of(plan.preprocessing),) if plan.preprocessing else ()
     wanted = plan.inputs or derived
     states = dict(plan.state)
-    inputs = known_inputs(source, wanted)
+    inputs = known_inputs(source, wanted, named=plan.inputs)
     evaluation = bind_inputs(evaluation, inputs, states)
     first = evaluation.tensors(0, plan.preprocessing)
     captured = capture(source, wanted or inputs, first, dynamic=plan.dynamic)

@@ -71,7 +71,8 @@ def refusal(plan: ConversionPlan, kind: type[EdgeKitError]) -> str:
     [
         ("nonsense", SourceError, "nonsense: is no source; name package.module:function"),
         ("no.such.module:f", SourceError, "there is no module no"),
-        (f"{MODELS}:absent", SourceError, "has no function absent"),
+        (f"{MODELS}:absent", SourceError, "has no function absent; it has Branching, Eigenvalues"),
+        ("net.py:net", SourceError, "there is no module net.py; name it without .py: net:net"),
         (f"{MODELS}:NoForward", SourceError, "NoForward has no forward"),
         (f"{MODELS}:not_a_module", SourceError, "returned dict, not a torch.nn.Module"),
         (f"{MODELS}:fails", SourceError, "the factory fails (ValueError: the layers do not"),
@@ -129,6 +130,12 @@ def test_an_operator_that_onnx_lacks_is_named_with_its_line(
             "held-out.npz: an output of shape [1, 10] is no detection, as --postprocessing says",
         ),
         ({"labels": ("a", "b")}, DataError, "2 labels for 10 classes"),
+        (
+            {"preprocessing": Preprocessing(height=8, width=8, scale=1 / 4096)},
+            DataError,
+            "holds values from 0 to 16, and the preprocessing makes a range of 0.0039",
+        ),
+        ({"out": Path(__file__)}, UsageError, "test_convert_errors.py: is a file; name a folder"),
         ({"calibration": None, "variants": ("onnx-int8",)}, DataError, "give --calibration"),
         ({"variants": ("onnx-int3",)}, UsageError, "choose from onnx-fp32, onnx-fp16, onnx-int8"),
         ({"evaluation": Path("absent.npz")}, DataError, "absent.npz: cannot read (No such file"),
@@ -157,6 +164,12 @@ def test_an_input_of_the_wrong_shape_names_torch_s_reason(
     [
         ("held-out.npz", {"images": np.zeros((0, 8, 8))}, "holds no samples"),
         ("held-out.npz", {"images": np.ones((40, 8, 8))}, "holds no labels"),
+        ("held-out.npz", {"x": np.ones((40, 8, 8))}, "no array named images (it has x); write it"),
+        (
+            "held-out.npz",
+            {"images": np.arange(2560.0).reshape(40, 8, 8), "labels": np.arange(40) % 10 + 1},
+            "label 10 is beyond the model's 10 classes; labels are class indices, 0 to 9",
+        ),
         ("calibration.npz", {"images": np.zeros((0, 8, 8))}, "holds no samples"),
         ("calibration.npz", {"images": np.ones((64, 8, 8), np.uint8)}, "samples are constant"),
         ("calibration.npz", {"images": RNG.random((31, 8, 8))}, "only 31 samples"),

@@ -86,6 +86,12 @@ def test_several_inputs_and_whole_numbers_are_converted(words: Path, variant: st
     assert open_bundle(path).manifest.features == ("several-inputs",)
 
 
+def test_an_input_that_a_file_does_not_have_is_named(images: Path, program: Path):
+    made = plan(images, source=str(program), inputs=(parse_input("image=1x1x8x8"),))
+    with pytest.raises(SourceError, match=r"tiny\.pt2: has no input image; its inputs are input$"):
+        convert(made)
+
+
 def test_an_input_without_samples_is_named(images: Path):
     inputs = (parse_input("x=1x8x8:uint8"), parse_input("which=1x4:int64"))
     with pytest.raises(Exception, match=r"s\.npz: has no array for the input which"):

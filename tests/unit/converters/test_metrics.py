@@ -1,7 +1,9 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from converters.metrics import find_metric, truth_of
+from converters.metrics import doubts, find_metric, truth_of
 from converters.samples import Samples
 from edgekit.errors import DataError, UsageError
 
@@ -21,6 +23,35 @@ def samples(labels: np.ndarray | None = LABELS, **arrays: np.ndarray) -> Samples
 def test_measures_of_classes(name: str, value: float):
     metric = find_metric(name, samples())
     assert metric.value((SCORES,), truth_of(metric, samples(), SCORES)) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("said", "doubt"),
+    [
+        (lambda truth, _: truth, None),
+        (lambda truth, rng: np.where(rng.random(200) < 0.6, truth, 9), None),
+        (lambda truth, _: np.maximum(truth - 1, 0), "off by one: do they count from 0"),
+        (lambda truth, _: truth + 1, "off by one: do they count from 0"),
+        (lambda _, rng: rng.integers(0, 10, 200), "as guessing among 10 classes would be"),
+        (lambda truth, _: np.zeros_like(truth), "as guessing among 10 classes would be"),
+    ],
+    ids=["right", "often right", "from one", "from minus one", "random", "always one class"],
+)
+def test_labels_that_a_source_does_not_bear_out_are_doubted(
+    said: Callable[[np.ndarray, np.random.Generator], np.ndarray], doubt: str | None
+):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 9, 200)
+    scores = np.eye(10)[said(truth, rng)]
+    found = doubts(find_metric("top1", samples(truth)), (scores,), truth)
+    assert len(found) == (doubt is not None)
+    assert doubt is None or doubt in found[0]
+
+
+@pytest.mark.parametrize("name", ["agreement", "parity", "mae"])
+def test_measures_without_labels_doubt_none(name: str):
+    metric = find_metric(name, samples(targets=np.zeros((4, 3))))
+    assert doubts(metric, (SCORES,), np.zeros(4)) == ()
 
 
 def test_an_error_counts_against_a_model():
