@@ -198,10 +198,13 @@ def _export(
             )
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
+        trace = "".join(traceback.format_exception(error))
+        advice = "write forward without branches or loops that depend on values of tensors"
+        fixed = f", and without fixed sizes where {', '.join(dims)} may vary" if dims else ""
         raise SourceError(
             f"torch cannot capture it whole ({reason})",
-            where=model_line(str(error)) or source.name,
-            todo="write forward without branches or loops that depend on values of tensors",
+            where=model_line(str(error)) or model_line(trace) or source.name,
+            todo=f"{advice}{fixed}",
         ) from error
 
 

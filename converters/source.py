@@ -103,8 +103,9 @@ def load_source(text: str, weights: Path | None) -> Source:
             todo="name a factory, package.module:function, and pass the file with --weights",
         )
     if not _FACTORY.fullmatch(text):
+        factory = f"{path.stem}:function" if suffix == ".py" else "package.module:function"
         raise SourceError(
-            "is no source", where=text, todo="name package.module:function, a .onnx or a .pt2 file"
+            "is no source", where=text, todo=f"name {factory}, a .onnx or a .pt2 file"
         )
     return _module(text, weights)
 

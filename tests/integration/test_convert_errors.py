@@ -70,9 +70,10 @@ def refusal(plan: ConversionPlan, kind: type[EdgeKitError]) -> str:
     ("source", "kind", "reason"),
     [
         ("nonsense", SourceError, "nonsense: is no source; name package.module:function"),
+        ("net.py", SourceError, "net.py: is no source; name net:function, a .onnx or a .pt2 file"),
         ("no.such.module:f", SourceError, "there is no module no"),
         (f"{MODELS}:absent", SourceError, "has no function absent; it has Branching, Eigenvalues"),
-        ("net.py:net", SourceError, "there is no module net.py; name it without .py: net:net"),
+        ("net.py:net", SourceError, "; name it without .py: net:net"),
         (f"{MODELS}:NoForward", SourceError, "NoForward has no forward"),
         (f"{MODELS}:not_a_module", SourceError, "returned dict, not a torch.nn.Module"),
         (f"{MODELS}:fails", SourceError, "the factory fails (ValueError: the layers do not"),

@@ -107,6 +107,20 @@ def test_a_size_may_vary_and_is_proven_at_both_ends(words: Path):
     assert session.run(None, feed)[0].shape == (5, 3)
 
 
+def test_a_size_that_forward_fixes_is_named_with_its_line(words: Path):
+    made = plan(
+        words,
+        source=f"{MODELS}:Fixed",
+        inputs=(parse_input("x=batchx8"), parse_input("which=batchx4:int64")),
+        dynamic={"batch": (1, 6)},
+    )
+    with pytest.raises(
+        SourceError, match=r"convert_models\.py:\d+: torch cannot capture"
+    ) as caught:
+        convert(made)
+    assert "without fixed sizes where batch may vary" in str(caught.value)
+
+
 def test_tflite_takes_no_size_that_varies(words: Path):
     inputs = (parse_input("x=batchx8"), parse_input("which=batchx4:int64"))
     made = plan(
