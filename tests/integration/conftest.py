@@ -10,6 +10,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from fleet_server.store.database import SqlDatabase
 from tests.integration.agent_fleet import Fleet
 from tests.integration.postgres import ADDRESS_VARIABLE, fresh_database, running_postgres
 
@@ -42,6 +43,23 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     """Return the address of an empty database."""
     with fresh_database(postgres_server) as url:
         yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the address of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('database') / 'fleet.sqlite'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def database(address: str) -> Iterator[SqlDatabase]:
+    """Return a server's database that holds nothing, of each kind in turn."""
+    database = SqlDatabase.open(address)
+    database.migrate()
+    yield database
+    database.close()
 
 
 @pytest.fixture

@@ -37,19 +37,14 @@ pytestmark = pytest.mark.integration
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlDatabase]:
-    url = f"sqlite:///{tmp_path / 'fleet.sqlite'}"
-    if request.param == "postgresql":
-        url = str(request.getfixturevalue("postgres_url"))
-    database = SqlDatabase.open(url)
-    database.migrate()
+@pytest.fixture
+def database(database: SqlDatabase) -> SqlDatabase:
+    """Return a database that knows one device."""
     with database.write() as tables:
         tables.devices.put(
             DeviceRecord(id="d1", token_sha256="t" * 64, enrolled_by="e" * 64, enrolled_at=NOW)
         )
-    yield database
-    database.close()
+    return database
 
 
 @pytest.fixture(scope="module")

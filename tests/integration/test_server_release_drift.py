@@ -5,7 +5,6 @@ Server, bundle, telemetry over HTTP and database are real; the devices that send
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -114,17 +113,6 @@ def test_what_a_release_meets_is_compared_with_what_its_bundle_carries(
             assert [a for a in events.alarms() if a.kind == RELEASE_DRIFT] == []
             assert events.newest(before=None, device="", limit=1)[0].kind == "alarm_cleared"
         database.close()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlDatabase]:
-    address = f"sqlite:///{tmp_path / 'fleet.sqlite'}"
-    if request.param == "postgresql":
-        address = str(request.getfixturevalue("postgres_url"))
-    database = SqlDatabase.open(address)
-    database.migrate()
-    yield database
-    database.close()
 
 
 def released(version: str, digest: str) -> ReleaseRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -94,20 +93,6 @@ def read(database: SqlDatabase, of: Rollout, wanted: int | None = 50) -> list[Ca
     record = RolloutRecord(rollout=of, selector=parse_selector(of.policy.selector))
     with database.read() as tables:
         return sample(tables, PLAN, record, TIMES, now=NOW, wanted=wanted)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[SqlDatabase]:
-    """Return a database of either kind, empty."""
-    address = f"sqlite:///{tmp_path_factory.mktemp('sample') / 'fleet.sqlite'}"
-    if request.param == "postgresql":
-        address = str(request.getfixturevalue("postgres_url"))
-    database = SqlDatabase.open(address)
-    database.migrate()
-    yield database
-    database.close()
 
 
 def test_a_large_fleet_is_sampled_and_its_size_estimated(database: SqlDatabase) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event
@@ -24,17 +23,6 @@ pytestmark = pytest.mark.integration
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 WRITERS = 10
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlDatabase]:
-    address = f"sqlite:///{tmp_path / 'fleet.sqlite'}"
-    if request.param == "postgresql":
-        address = str(request.getfixturevalue("postgres_url"))
-    database = SqlDatabase.open(address)
-    database.migrate()
-    yield database
-    database.close()
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -42,21 +41,6 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DEVICE = DeviceRecord(
     id="one", token_sha256="t" * 64, enrolled_by="e" * 64, enrolled_at=NOW, labels={"a": "b"}
 )
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'fleet.sqlite'}"
-    return str(request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-def database(address: str) -> Iterator[SqlDatabase]:
-    database = SqlDatabase.open(address)
-    database.migrate()
-    yield database
-    database.close()
 
 
 def test_migrations_make_exactly_the_tables_and_take_them_away(database: SqlDatabase) -> None:
