@@ -17,11 +17,11 @@ from edgekit.protocol import TelemetryBatch
 from edgekit.trust.online import OnlineKeys
 from fleet_server.domain.assignment import cell_of
 from fleet_server.domain.goal import ReleaseState
-from fleet_server.services.access import digest_of
 from fleet_server.services.assembly import Services, make_services
 from fleet_server.services.config import Settings
 from fleet_server.services.records.devices import DeviceRecord
 from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
+from fleet_server.services.tokens import digest_of
 from fleet_server.services.trust import TrustService
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase

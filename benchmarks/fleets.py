@@ -21,9 +21,9 @@ from edgekit.demo.processes import free_port
 from edgekit.device import DeviceProfile
 from edgekit.protocol import TENANT
 from edgekit.trust.keystore import KeyStore
-from fleet_server.services.access import digest_of
 from fleet_server.services.config import load_config
 from fleet_server.services.records.devices import DeviceRecord
+from fleet_server.services.tokens import digest_of
 from fleet_server.store.database import SqlDatabase
 
 EDGEKIT = [sys.executable, "-m", "edgekit.cli", "server"]

@@ -16,7 +16,6 @@ from math import ceil
 
 from edgekit.errors import ConflictError, RefusedError, UsageError
 from fleet_server.domain.access import Role, narrows
-from fleet_server.services.access import digest_of, new_token
 from fleet_server.services.errors import GuessingError, NotFoundError, UnknownCallerError
 from fleet_server.services.password_guesses import Guesses
 from fleet_server.services.passwords import hash_password, verify_password
@@ -27,6 +26,7 @@ from fleet_server.services.records.accounts import (
     Caller,
     TokenRecord,
 )
+from fleet_server.services.tokens import digest_of, new_token
 
 logger = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ from datetime import datetime
 from edgekit.client.wire.admission import DeviceToken, GatewayToken
 from edgekit.errors import ConflictError, UsageError
 from fleet_server.domain.events import EventKind
-from fleet_server.services.access import digest_of, new_token
 from fleet_server.services.enrolment import DEVICE_ID
 from fleet_server.services.errors import NotFoundError
+from fleet_server.services.labelling import check_labels
 from fleet_server.services.ports.database import Database, Tables
 from fleet_server.services.records.devices import DeviceRecord, DeviceState
 from fleet_server.services.records.events import EventRecord
-from fleet_server.services.selectors import check_labels
+from fleet_server.services.tokens import digest_of, new_token
 
 logger = logging.getLogger(__name__)
 

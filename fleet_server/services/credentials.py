@@ -13,12 +13,12 @@ from datetime import datetime
 from enum import StrEnum
 
 from fleet_server.domain.events import EventKind
-from fleet_server.services.access import digest_of, new_token
 from fleet_server.services.enrolment import DEVICE_ID
 from fleet_server.services.errors import UnknownCallerError
 from fleet_server.services.ports.database import Database
 from fleet_server.services.records.devices import DeviceRecord, DeviceState
 from fleet_server.services.records.events import EventRecord
+from fleet_server.services.tokens import digest_of, new_token
 
 logger = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from edgekit.client.wire.admission import EnrolmentToken, NewEnrolmentToken
 from edgekit.errors import ConflictError, UsageError
 from edgekit.protocol import TENANT, EnrolRequest, EnrolResponse
 from fleet_server.domain.events import EventKind
-from fleet_server.services.access import digest_of, new_token
 from fleet_server.services.attributes import check_attributes
 from fleet_server.services.errors import UnknownCallerError
+from fleet_server.services.labelling import check_labels
 from fleet_server.services.ports.database import Database, Tables
 from fleet_server.services.records.devices import DeviceRecord, DeviceState, EnrolmentRecord
 from fleet_server.services.records.events import EventRecord
-from fleet_server.services.selectors import check_labels
+from fleet_server.services.tokens import digest_of, new_token
 from fleet_server.services.trust import TrustService
 
 logger = logging.getLogger(__name__)

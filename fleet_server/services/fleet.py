@@ -16,11 +16,11 @@ from fleet_server.domain.selector import Selector
 from fleet_server.services.attributes import Mode, merge
 from fleet_server.services.errors import NotFoundError
 from fleet_server.services.fleet_plan import PlanCache
+from fleet_server.services.labelling import check_labels
 from fleet_server.services.ports.database import Database, Tables
 from fleet_server.services.records.deployments import DeploymentRecord
 from fleet_server.services.records.devices import DeviceRecord
 from fleet_server.services.records.events import EventRecord
-from fleet_server.services.selectors import check_labels
 from fleet_server.services.views import device_view, history_entry
 
 logger = logging.getLogger(__name__)

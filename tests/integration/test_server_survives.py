@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import EdgeKitError
-from fleet_server.services.access import digest_of
+from fleet_server.services.tokens import digest_of
 from fleet_server.store.database import SqlDatabase
 from tests.integration.server_fleet import (
     Engineer,
