@@ -16,7 +16,7 @@ from fleet_server.services.records.accounts import (
     KeptAnswer,
     TokenRecord,
 )
-from fleet_server.store import schema_access as schema
+from fleet_server.store import schema
 from fleet_server.store.dialects import insert_or_ignore, insert_or_update
 
 

@@ -38,7 +38,7 @@ from sqlalchemy import table as table_clause
 from edgekit import codec
 from edgekit.errors import ConflictError, FormatError, StorageError, TrustError, UsageError
 from edgekit.trust.keys import open_pem, sealed_pem
-from fleet_server.store import schema_access, schema_diagnoses, schema_downloads, schema_trust
+from fleet_server.store import schema
 from fleet_server.store.blobs import FolderBlobs
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.schema import metadata
@@ -50,10 +50,10 @@ _NAMES = re.compile(r"manifest\.json|tables/[a-z_]+\.jsonl|keys/[a-z]+\.pem|blob
 _MANY = 500
 _LEAP = 1_000_000
 _LEFT_OUT = {
-    schema_access.kept_answers.name,
-    schema_trust.online_keys.name,
-    schema_diagnoses.diagnoses.name,
-    schema_downloads.download_slots.name,
+    schema.kept_answers.name,
+    schema.online_keys.name,
+    schema.diagnoses.name,
+    schema.download_slots.name,
 }
 
 
@@ -194,7 +194,7 @@ def _read_tables(
     archive: tarfile.TarFile, database: SqlDatabase, file: Path, pems: dict[str, bytes]
 ) -> None:
     with database.bulk() as connection:
-        if connection.execute(select(func.count()).select_from(schema_access.accounts)).scalar():
+        if connection.execute(select(func.count()).select_from(schema.accounts)).scalar():
             raise ConflictError("the database is not empty", where="database")
         connection.execute(text("DELETE FROM fleet"))
         for table in _tables():

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from fleet_server.services.records.diagnoses import DiagnosisRecord
 from fleet_server.store.batches import MANY, batched
-from fleet_server.store.schema_diagnoses import diagnoses
+from fleet_server.store.schema import diagnoses
 
 _C = diagnoses.c
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, not_, select
 
 from fleet_server.store.dialects import insert_or_update
-from fleet_server.store.schema_downloads import download_slots as slots
+from fleet_server.store.schema import download_slots as slots
 
 
 class SqlDownloadSlots:

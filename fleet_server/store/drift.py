@@ -14,8 +14,7 @@ from edgekit.telemetry import Window
 from fleet_server.domain.drift import Hour, add_counts
 from fleet_server.services.records.drift import DriftRecord
 from fleet_server.store.dialects import insert_or_update
-from fleet_server.store.schema import releases, windows
-from fleet_server.store.schema_field import drift_hours
+from fleet_server.store.schema import drift_hours, releases, windows
 
 CONFIDENCE = "confidence"
 _C = drift_hours.c

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from fleet_server.services.records.events import AlarmRecord, EventRecord
 from fleet_server.store.dialects import insert_or_update
-from fleet_server.store.schema_events import alarms, events
+from fleet_server.store.schema import alarms, events
 
 _EVENT_FIELDS = tuple(field.name for field in fields(EventRecord))
 _ALARM_FIELDS = tuple(field.name for field in fields(AlarmRecord))

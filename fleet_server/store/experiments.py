@@ -5,24 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, String, Table, select
+from sqlalchemy import Connection, Row, select
 
-from fleet_server.domain.experiment import Experiment
 from fleet_server.services.records.experiments import ExperimentRecord
-from fleet_server.store.columns import Coded, SelectorText, UtcDateTime
 from fleet_server.store.dialects import insert_or_update
-from fleet_server.store.schema import metadata
-
-experiments = Table(
-    "experiments",
-    metadata,
-    Column("id", String(256), primary_key=True),
-    Column("model", String(64), nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("selector", SelectorText, nullable=False),
-    Column("rollout", String(256), nullable=False),
-    Column("body", Coded(Experiment), nullable=False),
-)
+from fleet_server.store.schema import experiments
 
 
 class SqlExperiments:

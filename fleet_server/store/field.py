@@ -10,7 +10,7 @@ from sqlalchemy import Connection, case, delete, func, select
 from fleet_server.services.records.field import Labelled
 from fleet_server.store.batches import MANY, batched
 from fleet_server.store.dialects import insert_or_update
-from fleet_server.store.schema_field import answers, labels
+from fleet_server.store.schema import answers, labels
 
 _A, _L = answers.c, labels.c
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from fleet_server.services.records.parameters import ParametersRecord, ParametersState
 from fleet_server.store.batches import MANY, batched
-from fleet_server.store.schema_parameters import device_parameters
+from fleet_server.store.schema import device_parameters
 
 _C = device_parameters.c
 

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, delete, select
 from fleet_server.domain.goal import ReleaseState
 from fleet_server.services.records.drift import ReferenceRecord, ReleaseHourRecord
 from fleet_server.store.dialects import insert_or_ignore, insert_or_update
-from fleet_server.store.schema import releases, variants
-from fleet_server.store.schema_field import drift_references, release_hours
+from fleet_server.store.schema import drift_references, release_hours, releases, variants
 
 
 class SqlReleaseDrift:

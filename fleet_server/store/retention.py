@@ -11,8 +11,7 @@ from sqlalchemy import Connection, String, and_, cast, delete, func, insert, sel
 
 from edgekit.errors import ConflictError, MissingExtraError, StorageError
 from fleet_server.store.columns import UtcDateTime
-from fleet_server.store.schema import windows
-from fleet_server.store.schema_access import window_days
+from fleet_server.store.schema import window_days, windows
 
 _ROWS = 10_000
 

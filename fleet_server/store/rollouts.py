@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, and_, insert, or_, select
 from fleet_server.services.records.rollouts import HappeningRecord, RolloutRecord
 from fleet_server.store import schema
 from fleet_server.store.dialects import insert_or_update
-from fleet_server.store.schema_events import events
+from fleet_server.store.schema import events
 
 
 class SqlRollouts:

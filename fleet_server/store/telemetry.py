@@ -16,8 +16,7 @@ from fleet_server.domain.evidence import Summary
 from fleet_server.services.records.telemetry import WindowRecord, WindowTotals
 from fleet_server.store.batches import MANY, batched
 from fleet_server.store.dialects import insert_or_ignore
-from fleet_server.store.schema import windows
-from fleet_server.store.schema_field import answers
+from fleet_server.store.schema import answers, windows
 
 _C = windows.c
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, select
 
 from fleet_server.store.dialects import insert_or_update
-from fleet_server.store.schema_trust import online_keys, trust_files
+from fleet_server.store.schema import online_keys, trust_files
 
 
 class SqlTrustFiles:

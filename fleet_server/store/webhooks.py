@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select
 from fleet_server.services.records.events import DeliveryRecord, WebhookRecord
 from fleet_server.store import schema
 from fleet_server.store.dialects import insert_or_update
-from fleet_server.store.schema_events import deliveries
+from fleet_server.store.schema import deliveries
 
 _FIELDS = tuple(field.name for field in fields(WebhookRecord))
 _CALL_FIELDS = tuple(field.name for field in fields(DeliveryRecord))

@@ -29,7 +29,7 @@ from fleet_server.services.telemetry import TelemetryService
 from fleet_server.store.backup import Seals, back_up
 from fleet_server.store.database import SqlDatabase
 from fleet_server.store.retention import export
-from fleet_server.store.schema_access import window_days
+from fleet_server.store.schema import window_days
 from tests.integration.server_fleet import Engineer, Server, SimulatedDevice
 
 pytestmark = pytest.mark.integration

@@ -6,7 +6,7 @@ from sqlalchemy import Column, Index, Integer, String, Table, Text
 
 from fleet_server.store.columns import UtcDateTime
 from fleet_server.store.dialects import BIG
-from fleet_server.store.schema import metadata
+from fleet_server.store.schema.base import metadata
 
 diagnoses = Table(
     "diagnoses",

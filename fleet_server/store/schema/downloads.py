@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, String, Table
 
 from fleet_server.store.columns import UtcDateTime
-from fleet_server.store.schema import metadata
+from fleet_server.store.schema.base import metadata
 
 download_slots = Table(
     "download_slots",

@@ -8,7 +8,7 @@ from sqlalchemy import Column, Float, Index, Integer, String, Table, Text
 
 from fleet_server.store.columns import Coded, UtcDateTime
 from fleet_server.store.dialects import BIG
-from fleet_server.store.schema import metadata
+from fleet_server.store.schema.base import metadata
 
 events = Table(
     "events",
@@ -52,4 +52,17 @@ alarms = Table(
     Column("raised_at", UtcDateTime, nullable=False),
     Column("text", Text, nullable=False),
     Column("body", Coded(dict[str, Any]), nullable=False),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("secret", String(64), nullable=False),
+    Column("cursor", BIG, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("kinds", Coded(tuple[str, ...]), nullable=False),
 )

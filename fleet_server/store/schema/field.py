@@ -7,7 +7,7 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, String, Table, Text
 from edgekit.drift import DriftReference
 from fleet_server.domain.release_drift import ReleaseHour
 from fleet_server.store.columns import Coded, UtcDateTime
-from fleet_server.store.schema import metadata
+from fleet_server.store.schema.base import metadata
 
 drift_hours = Table(
     "drift_hours",

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, ForeignKey, Integer, String, Table, Text
 
 from fleet_server.store.columns import Coded, UtcDateTime
-from fleet_server.store.schema import metadata
+from fleet_server.store.schema.base import metadata
 
 device_parameters = Table(
     "device_parameters",

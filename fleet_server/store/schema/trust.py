@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, String, Table, Text
 
-from fleet_server.store.schema import metadata
+from fleet_server.store.schema.base import metadata
 
 trust_files = Table(
     "trust_files",
