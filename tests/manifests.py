@@ -1,7 +1,14 @@
-"""One plain manifest; a test that needs another says what differs, by `dataclasses.replace`."""
+"""One plain manifest, and a bundle of it without a model.
+
+A test that needs another manifest says what differs, by `dataclasses.replace`.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+from edgekit.bundle import Bundle, write_bundle
 from edgekit.device import Requirements, RuntimeRange
 from edgekit.manifest import GoldenSpec, Lineage, Manifest, ModelFormat, Precision, Quality
 
@@ -27,3 +34,25 @@ PLAIN = Manifest(
     ),
     lineage=Lineage(source="test", digests={}, recipe="fp32", tools={}),
 )
+
+
+def make_bundle(
+    folder: Path, version: str, *, model: str = "digits", variant: str = "onnx-fp32", size: int = 0
+) -> Bundle:
+    """Write a bundle whose model file is no model: a server never runs one."""
+    runtime = "onnxruntime" if variant.startswith("onnx") else "litert"
+    manifest = replace(
+        PLAIN,
+        model=model,
+        version=version,
+        variant=variant,
+        format=ModelFormat.ONNX if runtime == "onnxruntime" else ModelFormat.TFLITE,
+        file="model.bin",
+        requires=Requirements(runtimes=(RuntimeRange(name=runtime),)),
+        golden=GoldenSpec(count=0, atol=0.0),
+    )
+    content = f"{model} {version} {variant}".encode() * 1000 + bytes(size)
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_bundle(
+        folder / f"{model}-{version}-{variant}.bundle", manifest, {"model.bin": content}
+    )

@@ -15,13 +15,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from edgekit import codec
-from edgekit.bundle import Bundle, write_bundle
 from edgekit.client.http import FleetClient
 from edgekit.client.publishing import publish
 from edgekit.client.trusting import install_trust
@@ -29,12 +28,11 @@ from edgekit.client.wire.admission import NewEnrolmentToken
 from edgekit.client.wire.releases import ReleaseView
 from edgekit.client.wire.rollouts import NewRollout, RolloutView
 from edgekit.demo.processes import free_port
-from edgekit.device import DeviceProfile, Requirements, RuntimeRange
-from edgekit.manifest import GoldenSpec, ModelFormat
+from edgekit.device import DeviceProfile
 from edgekit.protocol import TelemetryBatch, TelemetryReceipt, running_header
 from edgekit.telemetry import LogHistogram, Window
 from edgekit.trust.keystore import KeyStore
-from tests.manifests import PLAIN
+from tests.manifests import make_bundle
 
 PASSPHRASE = "correct horse battery"
 ONNX = DeviceProfile(runtimes={"onnxruntime": "1.31.1"}, arch="x86_64")
@@ -167,28 +165,6 @@ def configured(data: Path, **values: str) -> Path:
     lines = [f'{name} = "{value}"\n' for name, value in values.items()]
     (data / "server.toml").write_text("".join(lines))
     return data
-
-
-def make_bundle(
-    folder: Path, version: str, *, model: str = "digits", variant: str = "onnx-fp32", size: int = 0
-) -> Bundle:
-    """Write a bundle whose model file is no model: a server never runs one."""
-    runtime = "onnxruntime" if variant.startswith("onnx") else "litert"
-    manifest = replace(
-        PLAIN,
-        model=model,
-        version=version,
-        variant=variant,
-        format=ModelFormat.ONNX if runtime == "onnxruntime" else ModelFormat.TFLITE,
-        file="model.bin",
-        requires=Requirements(runtimes=(RuntimeRange(name=runtime),)),
-        golden=GoldenSpec(count=0, atol=0.0),
-    )
-    content = f"{model} {version} {variant}".encode() * 1000 + bytes(size)
-    folder.mkdir(parents=True, exist_ok=True)
-    return write_bundle(
-        folder / f"{model}-{version}-{variant}.bundle", manifest, {"model.bin": content}
-    )
 
 
 @dataclass

@@ -23,7 +23,8 @@ from device_agent.transport import Transport
 from edgekit.demo.processes import free_port
 from edgekit.errors import RefusedError, TrustError
 from tests.integration.caching_mirror import mirroring
-from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, make_bundle, until
+from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, until
+from tests.manifests import make_bundle
 
 pytestmark = pytest.mark.integration
 

@@ -27,7 +27,8 @@ from fleet_server.services.records.releases import ReleaseRecord, VariantRecord
 from fleet_server.services.records.rollouts import RolloutRecord
 from fleet_server.store import schema
 from fleet_server.store.database import SqlDatabase
-from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, drive, make_bundle
+from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, drive
+from tests.manifests import make_bundle
 
 pytestmark = pytest.mark.integration
 

@@ -36,11 +36,11 @@ from tests.integration.server_fleet import (
     Server,
     SimulatedDevice,
     everybody,
-    make_bundle,
     now,
     quick,
     until,
 )
+from tests.manifests import make_bundle
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from edgekit.client.publishing import revoke
-from tests.integration.server_fleet import Engineer, Server, make_bundle, now
+from tests.integration.server_fleet import Engineer, Server, now
+from tests.manifests import make_bundle
 
 pytestmark = pytest.mark.integration
 FOREVER = "public, max-age=31536000, immutable"
