@@ -101,7 +101,7 @@ def test_swaps_and_crashes_are_followed_without_an_error(
     seen = len(versions)
     wait_for(lambda: len(versions) > seen + 5)
     done.set()
-    thread.join(30)
+    thread.join(90)
     assert not thread.is_alive()
     assert set(versions) == {"1.0.0", "2.0.0"}
 

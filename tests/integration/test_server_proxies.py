@@ -90,7 +90,7 @@ def front(tmp_path: Path) -> Iterator[Front]:
         yield front
     finally:
         proxy.terminate()
-        proxy.wait(timeout=30)
+        proxy.wait(timeout=90)
         server.stop()
 
 

@@ -33,7 +33,7 @@ class Site:
         device = self.devices[name]
         base = device.ask("GET", device.poll()["deploymentBase"]).json
         href = base["deployment"]["chunks"][0]["artifacts"][0]["_links"]["download"]["href"]
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=90)
         shown = {"Authorization": f"TargetToken {device.token}", **(headers or {})}
         connection.request("GET", href.removeprefix(self.one.url), headers=shown)
         return connection, connection.getresponse()

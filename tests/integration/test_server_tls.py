@@ -47,7 +47,7 @@ def test_a_server_with_a_certificate_speaks_https_only(tmp_path: Path) -> None:
 
     def answer() -> http.client.HTTPResponse | None:
         assert process.poll() is None
-        link = http.client.HTTPSConnection("127.0.0.1", port, context=believes, timeout=10)
+        link = http.client.HTTPSConnection("127.0.0.1", port, context=believes, timeout=60)
         try:
             link.request("GET", "/api/v1/health")
             response = link.getresponse()
