@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,14 +53,18 @@ class SpoolFacts:
 
 
 class Spool:
-    """Store and forward. One object a thread; any number of processes."""
+    """Store and forward. One object a thread; any number of processes.
+
+    A connection that failed is given up: one that met a read-only disk goes on to refuse when there
+    is room again, until another is opened.
+    """
 
     def __init__(self, path: Path, *, max_bytes: int) -> None:
         """Prepare; the file is opened, or made, when it is first needed.
 
         So a disk that takes nothing keeps nobody from starting. A file that SQLite cannot read
         is set aside as `.damaged`, and a new one begun. Every method raises StorageError while
-        the file can neither be opened nor made.
+        the file can neither be opened nor made, and when it cannot be read or written.
         """
         self._path = path
         self._max_bytes = max_bytes
@@ -69,7 +73,8 @@ class Spool:
     @property
     def spool_id(self) -> str:
         """Random name of the file."""
-        return str(self._db.execute("select spool_id from identity").fetchone()[0])
+        with self._using("read") as db:
+            return str(db.execute("select spool_id from identity").fetchone()[0])
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -85,10 +90,8 @@ class Spool:
         Raises:
             StorageError: It cannot be written.
         """
-        try:
-            self._db.execute("pragma wal_checkpoint(passive)")
-        except sqlite3.Error as error:
-            raise StorageError(f"cannot be written ({error})", where=str(self._path)) from error
+        with self._using("written") as db:
+            db.execute("pragma wal_checkpoint(passive)")
 
     def append(self, window: Window) -> int:
         """Store a window under the next number; returns the number.
@@ -113,7 +116,9 @@ class Spool:
 
     def oldest(self, limit: int) -> tuple[Window, ...]:
         """Return up to `limit` windows that the server does not have, oldest first."""
-        rows = self._db.execute("select body from window order by seq limit ?", (limit,)).fetchall()
+        query = "select body from window order by seq limit ?"
+        with self._using("read") as db:
+            rows = db.execute(query, (limit,)).fetchall()
         return tuple(codec.decode(body, Window, where=str(self._path)) for (body,) in rows)
 
     def forget(self, accepted: Iterable[int], refused: Iterable[int] = ()) -> None:
@@ -126,19 +131,20 @@ class Spool:
 
     def facts(self) -> SpoolFacts:
         """Return the counters."""
-        waiting = int(self._db.execute("select count(*) from window").fetchone()[0])
-        return SpoolFacts(
-            spool_id=self.spool_id,
-            waiting=waiting,
-            waiting_bytes=self._fact("bytes"),
-            windows=self._fact("windows"),
-            inferences=self._fact("inferences"),
-            dropped=self._fact("dropped"),
-            refused=self._fact("refused"),
-        )
+        with self._using("read") as db:
+            waiting = int(db.execute("select count(*) from window").fetchone()[0])
+            return SpoolFacts(
+                spool_id=self.spool_id,
+                waiting=waiting,
+                waiting_bytes=self._fact("bytes"),
+                windows=self._fact("windows"),
+                inferences=self._fact("inferences"),
+                dropped=self._fact("dropped"),
+                refused=self._fact("refused"),
+            )
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what is not committed is undone. The next use opens it again."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
@@ -171,16 +177,23 @@ class Spool:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        try:
-            self._db.execute("begin immediate")
+        with self._using("written") as db:
+            db.execute("begin immediate")
             try:
                 yield
             except BaseException:
-                self._db.execute("rollback")
+                with suppress(sqlite3.Error):
+                    db.execute("rollback")
                 raise
-            self._db.execute("commit")
+            db.execute("commit")
+
+    @contextmanager
+    def _using(self, done: str) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._db
         except sqlite3.Error as error:
-            raise StorageError(f"cannot be written ({error})", where=str(self._path)) from error
+            self.close()
+            raise StorageError(f"cannot be {done} ({error})", where=str(self._path)) from error
 
 
 def read_facts(path: Path) -> SpoolFacts | None:

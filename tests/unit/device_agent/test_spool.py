@@ -84,6 +84,28 @@ def test_a_failed_write_changes_nothing(path: Path) -> None:
         assert [w.seq for w in spool.oldest(9)] == [1, 2]
 
 
+def test_a_connection_that_refuses_to_write_is_replaced(path: Path) -> None:
+    """As after a disk that was read-only for a moment: SQLite then refuses for ever."""
+    spool = Spool(path, max_bytes=1 << 20)
+    spool.append(window())
+    spool._db.execute("pragma query_only = on")
+    with pytest.raises(StorageError, match="readonly"):
+        spool.append(window())
+    assert spool.append(window()) == 2
+    spool.close()
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_storage_and_tried_again(path: Path) -> None:
+    spool = Spool(path, max_bytes=1 << 20)
+    spool.append(window())
+    for read in (spool.facts, lambda: spool.oldest(1), lambda: spool.spool_id):
+        spool._db.close()
+        with pytest.raises(StorageError, match="cannot be read"):
+            read()
+        read()
+    spool.close()
+
+
 def test_a_damaged_file_is_set_aside_and_the_new_one_has_another_name(path: Path) -> None:
     with closing(Spool(path, max_bytes=1 << 20)) as spool:
         spool.append(window())
