@@ -168,6 +168,30 @@ def test_on_a_network_skewed_to_coarse_steps_bias_correction_alone_gains_what_ro
     assert gained > plain + 5.0
 
 
+def test_the_layer_that_costs_most_is_the_one_that_stays_in_float(
+    skewed_plan: ConversionPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The last layer of the network skewed to coarse steps; the convolution before it is stored."""
+    torch.manual_seed(0)
+    torch.save(coarse().eval().state_dict(), tmp_path / "w.pt")
+    made = replace(skewed_plan, weights=tmp_path / "w.pt", metric="parity")
+    plain = signal_of("min-max", replace(made, out=tmp_path / "plain"), monkeypatch)
+    rung = "the most sensitive 10% of the layers in float"
+    assert signal_of(rung, replace(made, out=tmp_path / "mixed"), monkeypatch) > plain + 5.0
+    (path,) = (tmp_path / "mixed").glob("*.bundle")
+    bundle = open_bundle(path)
+    assert bundle.manifest.precision is Precision.MIXED
+    model = onnx.load_from_string(bundle.read("model.onnx"))
+    dtypes = {t.name: t.data_type for t in model.graph.initializer}
+    stored = {n.output[0]: dtypes.get(n.input[0]) for n in model.graph.node}
+    weights = {
+        node.op_type: stored.get(node.input[1], dtypes.get(node.input[1]))
+        for node in model.graph.node
+        if node.op_type in {"Conv", "Gemm"}
+    }
+    assert weights == {"Conv": onnx.TensorProto.INT8, "Gemm": onnx.TensorProto.FLOAT}
+
+
 def signal_of(rung: str, plan: ConversionPlan, monkeypatch: pytest.MonkeyPatch) -> float:
     """Return the SQNR of int8 by one rung alone, dB, however bad it is."""
     (one,) = (r for r in INT8.rungs if r.name == rung)
