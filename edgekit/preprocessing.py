@@ -67,7 +67,8 @@ def sized(sample: Tensor, spec: Preprocessing) -> Tensor:
     if image.ndim != 3 or image.shape[2] != spec.channels:
         raise DataError(
             f"a sample has shape {list(sample.shape)}, "
-            f"the model takes images of {spec.channels} channel(s)"
+            f"the model takes images of {spec.channels} channel(s)",
+            todo="give such images, or declare other channels in the preprocessing",
         )
     return image if image.shape[:2] == (spec.height, spec.width) else _resized(image, spec)
 
