@@ -38,8 +38,7 @@ class Postgres:
         self._programs = Path(found.origin).parent / "pginstall" / "bin"
         self._folder = folder
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-        if self._user:
-            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
+        self.own(folder)
         self.port = free_port()
         self._run("initdb", "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync")
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,6 +47,11 @@ class Postgres:
     @property
     def url(self) -> str:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
+
+    def own(self, folder: Path) -> None:
+        """Give a folder to the user that the server runs as."""
+        if self._user:
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
 
     def start(self) -> None:
         options = ["-k", str(self._folder), "-h", "127.0.0.1", "-p", str(self.port)]
