@@ -6,10 +6,17 @@ import http.client
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, until
+from tests.integration.server_fleet import (
+    Engineer,
+    Server,
+    SimulatedDevice,
+    configured,
+    until,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -45,15 +52,18 @@ class Site:
         return response.status
 
 
-@pytest.fixture
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("slots")
-    one, two = Server(folder / "data"), Server(folder / "data", log="log-two")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    postgresql = request.param == "postgresql"
+    url = request.getfixturevalue("postgres_url") if postgresql else ""
+    data = configured(tmp_path / "data", database=url)
+    with (data / "server.toml").open("a") as file:
+        file.write("[limits]\ndownloads_per_site = 1\n")
+    one, two = Server(data), Server(data, log="log-two")
     one.init()
-    (one.data / "server.toml").write_text("[limits]\ndownloads_per_site = 1\n")
     one.start()
     two.start()
-    engineer = Engineer.create(one, folder / "engineer")
+    engineer = Engineer.create(one, tmp_path / "engineer")
     engineer.publish("1.0.0", size=LARGE)
     devices = {
         name: SimulatedDevice.enrol(one, name, labels=labels)
@@ -93,6 +103,7 @@ def test_a_site_downloads_by_turns_over_all_processes(site: Site) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 def test_a_download_that_was_cut_off_keeps_its_slot_for_the_rest(site: Site) -> None:
     connection, response = site.ask("first", site.one)
     response.read(1000)
