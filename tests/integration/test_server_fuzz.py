@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase
 from schemathesis.checks import not_a_server_error
 
-from tests.integration.server_fleet import Engineer, Server, SimulatedDevice
+from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, configured
 
 pytestmark = pytest.mark.integration
 
@@ -20,7 +20,9 @@ _EXAMPLES = 6
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("fuzz") / "data") as server:
+    data = configured(tmp_path_factory.mktemp("fuzz") / "data")
+    (data / "server.toml").write_text("[downloads]\npublic = true\n")
+    with Server(data) as server:
         engineer = Engineer.create(server, tmp_path_factory.mktemp("engineer"))
         engineer.publish("1.0.0")
         yield server
@@ -32,6 +34,7 @@ def test_no_request_of_the_openapi_is_a_500(server: Server) -> None:
     found: list[Any] = list(schema.get_all_operations())
     operations = [one.ok() for one in found]
     assert len(operations) > 30
+    assert any(operation.path.startswith("/bundles/") for operation in operations)
     for operation in operations:
         of_devices = operation.path.startswith("/DEFAULT/controller")
         scheme = f"TargetToken {device.token}" if of_devices else f"Bearer {server.token}"
