@@ -1,9 +1,9 @@
-"""The proxies of fleet_server/deploy: HAProxy for real, with TLS, in front of a real server."""
+"""The proxies of fleet_server/deploy: HAProxy and Caddy, with TLS, before a real server."""
 
 from __future__ import annotations
 
 import http.client
-import shutil
+import os
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -15,11 +15,7 @@ import pytest
 from edgekit.demo.processes import free_port
 from tests.integration.server_fleet import Engineer, Server, SimulatedDevice, until
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.needs("haproxy"),
-    pytest.mark.needs("openssl"),
-]
+pytestmark = [pytest.mark.integration, pytest.mark.needs("openssl")]
 
 DEPLOY = Path(__file__).resolve().parents[2] / "fleet_server" / "deploy"
 SPOOFED = "203.0.113.9"
@@ -59,31 +55,56 @@ class Front:
             return False
 
 
-@pytest.fixture
-def front(tmp_path: Path) -> Iterator[Front]:
+def filled(name: str, folder: Path, server: Server, **changes: str) -> Path:
+    """Write a proxy's file as it stands, but for where things are on this machine."""
+    text, here = (DEPLOY / name).read_text(), f"127.0.0.1:{server.port}"
+    for before, after in {**changes, "server-1:8080": here, "server-2:8080": here}.items():
+        assert before in text
+        text = text.replace(before, after, 1)
+    file = folder / name
+    file.write_text(text)
+    return file
+
+
+def haproxy(folder: Path, server: Server, port: int) -> list[str]:
+    """Return the command of HAProxy, which takes its file without a warning."""
+    pem = {"/etc/haproxy/tls/fleet.pem": str(certificate(folder))}
+    file = filled("haproxy.cfg", folder, server, **pem, **{"bind :443": f"bind 127.0.0.1:{port}"})
+    command = ["haproxy", "-c", "-f", str(file)]
+    checked = subprocess.run(command, check=False, capture_output=True, timeout=60)
+    assert checked.returncode == 0, checked.stderr
+    assert b"WARNING" not in checked.stderr, checked.stderr
+    return ["haproxy", "-db", "-f", str(file)]
+
+
+def caddy(folder: Path, server: Server, port: int) -> list[str]:
+    """Return the command of Caddy; it fetches no certificate for a name that is not ours."""
+    pem = certificate(folder)
+    changes = {
+        "\n{\n": "\n{\nadmin off\nauto_https off\ndefault_sni fleet.example\n",
+        "fleet.example {\n": f"fleet.example:{port} {{\nbind 127.0.0.1\ntls {pem} {pem}\n",
+    }
+    file = filled("Caddyfile", folder, server, **changes)
+    return ["caddy", "run", "--config", str(file), "--adapter", "caddyfile"]
+
+
+PROXIES = [
+    pytest.param(haproxy, marks=pytest.mark.needs("haproxy"), id="haproxy"),
+    pytest.param(caddy, marks=pytest.mark.needs("caddy"), id="caddy"),
+]
+
+
+@pytest.fixture(params=PROXIES)
+def front(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Front]:
     server = Server(tmp_path / "server")
     server.init()
     (server.data / "server.toml").write_text("behind_proxy = true\n")
     server.start()
     Engineer.create(server, tmp_path / "engineer")
-    port, program = free_port(), shutil.which("haproxy")
-    text = (DEPLOY / "haproxy.cfg").read_text()
-    for there, here in (
-        ("/etc/haproxy/tls/fleet.pem", str(certificate(tmp_path))),
-        ("bind :443", f"bind 127.0.0.1:{port}"),
-        ("server-1:8080", f"127.0.0.1:{server.port}"),
-        ("server-2:8080", f"127.0.0.1:{server.port}"),
-    ):
-        assert there in text
-        text = text.replace(there, here)
-    file = tmp_path / "haproxy.cfg"
-    file.write_text(text)
-    assert program is not None
-    command = [program, "-c", "-f", str(file)]
-    checked = subprocess.run(command, check=False, capture_output=True, timeout=60)
-    assert checked.returncode == 0, checked.stderr
-    assert b"WARNING" not in checked.stderr, checked.stderr
-    proxy = subprocess.Popen([program, "-db", "-f", str(file)], stderr=subprocess.DEVNULL)
+    port = free_port()
+    command = request.param(tmp_path, server, port)
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    proxy = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
     try:
         front = Front(server, port)
         until(front.answers, within_s=60)
@@ -94,7 +115,7 @@ def front(tmp_path: Path) -> Iterator[Front]:
         server.stop()
 
 
-def test_devices_and_people_reach_the_server_through_haproxy(front: Front) -> None:
+def test_devices_and_people_reach_the_server_through_a_proxy(front: Front) -> None:
     answer, _ = front.get("/api/v1/health", {})
     assert "max-age" in answer.headers["Strict-Transport-Security"]
     device = SimulatedDevice.enrol(front.server, "behind")
