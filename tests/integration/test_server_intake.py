@@ -198,7 +198,7 @@ def test_a_device_that_floods_costs_the_others_nothing(server: Server) -> None:
         assert client.telemetry("flood")[0].windows <= 3200
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("address", ["sqlite"], indirect=True)
 def test_the_file_grows_no_more_once_windows_were_kept_for_their_time(
     database: SqlDatabase,
 ) -> None:
