@@ -16,7 +16,9 @@ def test_memory_is_that_of_the_candidate_and_not_of_who_measures():
     ballast = bytearray(200 << 20)
     found = Found()
     conversion_peers._timed([sys.executable, "-S", "-c", "pass"], found)
-    conversion_peers._timed([sys.executable, "-S", "-c", "b = b'x' * (100 << 20)"], found)
+    conversion_peers._timed(
+        [sys.executable, "-S", "-c", "import time; b = b'x' * (100 << 20); time.sleep(1)"], found
+    )
     assert len(ballast) == 200 << 20
     assert found.memory_mb[0] < 60
     assert 100 < found.memory_mb[1] < 170
