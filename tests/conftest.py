@@ -12,6 +12,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DATA_VARIABLE = "EDGEKIT_TEST_DATA"
@@ -37,6 +38,10 @@ FIRST = (
 )
 """Files that take longest. Files run side by side, and one of minutes that begins last leaves the
 other processes idle until it ends."""
+
+# Hypothesis fails an example that takes 0.2 s, and that is a timed assertion.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.hookimpl(trylast=True)
