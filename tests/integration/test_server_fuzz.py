@@ -48,7 +48,6 @@ def _fuzz(operation: Any, scheme: str, device: SimulatedDevice, server: Server) 
         max_examples=_EXAMPLES,
         derandomize=True,
         database=None,
-        deadline=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

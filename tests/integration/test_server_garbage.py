@@ -169,7 +169,6 @@ def empty(database: SqlDatabase) -> None:
 
 @settings(
     max_examples=int(os.environ.get("EDGEKIT_EXAMPLES", "100")),
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(scene=SCENES)
