@@ -31,6 +31,8 @@ def decode(data: bytes | str, kind: type[T], *, where: str) -> T:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FormatError(f"not a valid {kind.__name__}: {error}", where=where) from error
+    except RecursionError as error:
+        raise FormatError(f"not a valid {kind.__name__}: nested too deep", where=where) from error
 
 
 def convert(value: object, kind: type[T], *, where: str) -> T:

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from edgekit.errors import UsageError
 from fleet_server.domain.selector import KEY, VALUE
 
+MAX_LABELS = 100
+
 
 def check_labels(labels: Mapping[str, str]) -> None:
     """Refuse labels that no selector could name.
 
     Raises:
-        UsageError: Names the label.
+        UsageError: Names the label; or there are too many.
     """
+    if len(labels) > MAX_LABELS:
+        raise UsageError(f"more than {MAX_LABELS} labels", todo="keep what selectors ask for")
     for key, value in labels.items():
         if not KEY.fullmatch(key) or not VALUE.fullmatch(value):
             raise UsageError(

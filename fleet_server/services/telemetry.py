@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from edgekit.errors import FormatError
 from edgekit.protocol import MAX_BATCH_WINDOWS, TelemetryBatch, TelemetryReceipt
-from edgekit.telemetry import (
-    MAX_ANSWERS,
-    MAX_DRIFT_BINS,
-    MAX_DRIFT_STATISTICS,
-    MAX_MACHINE_NUMBERS,
-    MAX_NAME,
-    Window,
-)
+from edgekit.telemetry import Window
 from fleet_server.services.errors import TooLargeError
 from fleet_server.services.ports.database import Database
 from fleet_server.services.records.telemetry import WindowRecord, WindowTotals
+from fleet_server.services.soundness import is_sound
 
 _SPOOL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LEAST_GRANT = 10
-_MAX_INT = (1 << 63) - 1
 
 
 class TelemetryService:
@@ -127,33 +119,3 @@ def aligned_end(window: Window, batch: TelemetryBatch, *, received_at: datetime)
     if not 0 <= age_s < 10 * 365 * 86400:
         return None
     return received_at - timedelta(seconds=age_s)
-
-
-def is_sound(window: Window) -> bool:
-    """Say whether a window can be stored and added up: numbers are finite and not negative."""
-    latency = window.latency_ms
-    counts = (
-        window.inferences,
-        window.nan_outputs,
-        window.dropped_windows,
-        window.exercised,
-        latency.count,
-        *window.errors.values(),
-        *(count for bins in window.drift.values() for count in bins),
-    )
-    numbers = (window.duration_s, window.rss_mb, latency.sum_log_squared, latency.total)
-    return (
-        1 <= window.seq <= _MAX_INT
-        and all(0 <= count <= _MAX_INT >> 16 for count in counts)
-        and all(0 <= number < math.inf for number in numbers)
-        and all(map(math.isfinite, (window.ended_mono_s, latency.sum_log)))
-        and 0 < len(window.model) <= MAX_NAME
-        and len(window.digest) == 64
-        and len(window.state) <= 16
-        and len(window.drift) <= MAX_DRIFT_STATISTICS
-        and all(len(n) <= MAX_NAME and len(b) <= MAX_DRIFT_BINS for n, b in window.drift.items())
-        and len(window.answers) <= MAX_ANSWERS
-        and all(0 < len(w) <= MAX_NAME for pair in window.answers.items() for w in pair)
-        and len(window.machine) <= MAX_MACHINE_NUMBERS
-        and all(len(n) <= MAX_NAME and math.isfinite(v) for n, v in window.machine.items())
-    )

@@ -475,6 +475,47 @@ def test_bad_batches_are_refused(
     assert idle.ask("POST", "/telemetry", body=body, headers=headers).status == status
 
 
+MILLION = 1_000_000
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"errors": {f"e{number}": 1 for number in range(MILLION)}},
+        {"classes": {f"c{number}": 1 for number in range(MILLION)}},
+        {"confidence": [0] * MILLION},
+        {"latency_ms": {"count": 1, "bins": {str(number): 1 for number in range(MILLION)}}},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_a_window_of_a_million_entries_is_not_stored(
+    idle: SimulatedDevice, changed: dict[str, Any]
+) -> None:
+    idle.running = {"m": "c" * 64}
+    window = {**codec.plain(idle.window("m")), **changed}
+    batch = {"spool_id": "s", "boot_id": "boot", "sent_mono_s": 1e8, "windows": [window]}
+    answer = idle.ask(
+        "POST",
+        "/telemetry",
+        body=gzip.compress(codec.encode(batch), 1),
+        headers={"Content-Encoding": "gzip"},
+    )
+    assert (answer.status, answer.json["refused"]) == (200, [window["seq"]])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * MILLION, b'{"windows":' * MILLION, b'{"new":' + b"[" * MILLION, b'{"new":[{}' * 9999],
+    ids=["lists", "objects", "unknown field", "cut off"],
+)
+def test_a_body_nested_without_end_is_refused(idle: SimulatedDevice, body: bytes) -> None:
+    headers = {"Content-Encoding": "gzip"}
+    answer = idle.ask("POST", "/telemetry", body=gzip.compress(body), headers=headers)
+    assert answer.status == 400
+    for path in ("/configData", "/profile"):
+        assert idle.ask("PUT", path, body=body[: 1 << 19]).status == 400
+
+
 def test_trust_metadata_is_served_and_nothing_else_is(
     server: Server, engineer: Engineer, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def test_unknown_fields_of_a_newer_writer_are_accepted():
         b'{"name":1}',
         b'{"name":"n","count":"1"}',
         b'{"name":"\xff"}',
+        b'{"name":"n","new":' + b"[" * 100_000,
     ],
 )
 def test_what_does_not_match_is_refused_with_its_place(data):

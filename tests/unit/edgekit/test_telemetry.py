@@ -24,6 +24,7 @@ def test_merging_is_the_histogram_of_both(one, other):
     merged = LogHistogram.of(one).merged(LogHistogram.of(other))
     both = LogHistogram.of(one + other)
     assert (merged.count, merged.bins) == (both.count, both.bins)
+    assert merged.is_sound
     assert merged.sum_log == pytest.approx(both.sum_log, abs=1e-9)
     assert merged.sum_log_squared == pytest.approx(both.sum_log_squared, abs=1e-9)
 

@@ -9,7 +9,8 @@ import pytest
 
 from edgekit.protocol import TelemetryBatch
 from edgekit.telemetry import LogHistogram, Window
-from fleet_server.services.telemetry import aligned_end, is_sound
+from fleet_server.services.soundness import is_sound
+from fleet_server.services.telemetry import aligned_end
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 WINDOW = Window(
@@ -56,6 +57,14 @@ def test_a_usual_window_is_sound() -> None:
         {"inferences": -1},
         {"inferences": 1 << 62},
         {"errors": {"infer": -1}},
+        {"errors": {str(number): 1 for number in range(17)}},
+        {"errors": {"e" * 129: 1}},
+        {"classes": {str(number): 1 for number in range(66)}},
+        {"classes": {"cat": -1}},
+        {"classes": {"c" * 1025: 1}},
+        {"confidence": (0,) * 21},
+        {"confidence": (-1,)},
+        {"boot_id": "b" * 129},
         {"nan_outputs": -1},
         {"duration_s": -1.0},
         {"rss_mb": float("inf")},
@@ -72,6 +81,13 @@ def test_a_usual_window_is_sound() -> None:
         {"machine": {str(number): 1.0 for number in range(17)}},
         {"latency_ms": LogHistogram(count=-1)},
         {"latency_ms": LogHistogram(sum_log=float("nan"))},
+        {"latency_ms": LogHistogram(count=1, bins={"x": 1})},
+        {"latency_ms": LogHistogram(count=1, bins={"03": 1})},
+        {"latency_ms": LogHistogram(count=1, bins={"-0": 1})},
+        {"latency_ms": LogHistogram(count=1, bins={"\u0663": 1})},
+        {"latency_ms": LogHistogram(count=1, bins={"9" * 5000: 1})},
+        {"latency_ms": LogHistogram(count=1, bins={"1025": 1})},
+        {"latency_ms": LogHistogram(count=1, bins={"3": -1})},
         {"latency_ms": LogHistogram(sum_log_squared=float("inf"))},
     ],
     ids=str,
