@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
+MAX_WORDS = 256
+MAX_WORD_CHARS = 128
+_MAX_DIGITS = 18
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeRange:
@@ -67,6 +71,24 @@ class DeviceProfile:
     agent_version: str = "0"
     features: tuple[str, ...] = field(default=())
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether a device can be so: few and short words, possible numbers."""
+        words = (
+            self.arch,
+            self.agent_version,
+            *self.runtimes,
+            *self.runtimes.values(),
+            *self.instruction_sets,
+            *self.providers,
+            *self.features,
+        )
+        return (
+            len(words) <= MAX_WORDS
+            and all(len(word) <= MAX_WORD_CHARS for word in words)
+            and all(0 <= number < 1 << 31 for number in (self.memory_mb, self.cpu_count))
+        )
+
 
 def mismatch(requires: Requirements, profile: DeviceProfile) -> str:
     """Return why a variant does not fit a device, as a clause; empty when it fits."""
@@ -118,14 +140,15 @@ def pick_variant(variants: Iterable[V], profile: DeviceProfile) -> V | None:
 def version_key(version: str) -> tuple[int, ...]:
     """Return the numbers of a dotted version for comparing: "1.10" is above "1.9".
 
-    Anything after the first part that is not a number is ignored ("2.13.0+cpu" is 2, 13, 0).
+    Anything after the first part that is not a number is ignored ("2.13.0+cpu" is 2, 13, 0), and
+    so are digits of a part beyond the eighteenth.
     """
     numbers: list[int] = []
     for part in version.split("."):
         digits = part[: len(part) - len(part.lstrip("0123456789"))]
         if not digits:
             break
-        numbers.append(int(digits))
+        numbers.append(int(digits[:_MAX_DIGITS]))
         if digits != part:
             break
     return tuple(numbers)

@@ -16,6 +16,7 @@ from fleet_server.services.attributes import check_attributes
 from fleet_server.services.errors import UnknownCallerError
 from fleet_server.services.labelling import check_labels
 from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.profiles import check_profile
 from fleet_server.services.records.devices import DeviceRecord, DeviceState, EnrolmentRecord
 from fleet_server.services.records.events import EventRecord
 from fleet_server.services.tokens import digest_of, new_token
@@ -75,12 +76,13 @@ class EnrolmentService:
 
         Raises:
             UnknownCallerError: The token is unknown, expired or used up.
-            UsageError: The name or an attribute cannot be used.
+            UsageError: The name, an attribute or the profile cannot be used.
             ConflictError: There is such a device already.
         """
         if not DEVICE_ID.fullmatch(request.device_id):
             raise UsageError("a device's name is 1 to 256 letters, digits, '.', '_' and '-'")
         check_attributes(request.attributes)
+        check_profile(request.profile)
         root, token = self._root(), new_token()
         with self._database.write() as tables:
             used = _use(tables, request, now=now)

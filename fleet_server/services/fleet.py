@@ -18,6 +18,7 @@ from fleet_server.services.errors import NotFoundError
 from fleet_server.services.fleet_plan import PlanCache
 from fleet_server.services.labelling import check_labels
 from fleet_server.services.ports.database import Database, Tables
+from fleet_server.services.profiles import check_profile
 from fleet_server.services.records.deployments import DeploymentRecord
 from fleet_server.services.records.devices import DeviceRecord
 from fleet_server.services.records.events import EventRecord
@@ -95,7 +96,12 @@ class FleetService:
             tables.changes.record(device_id)
 
     def report_profile(self, device_id: str, profile: DeviceProfile) -> None:
-        """Take what a device can run; durable on return."""
+        """Take what a device can run; durable on return.
+
+        Raises:
+            UsageError: No device can be so.
+        """
+        check_profile(profile)
         with self._database.together() as tables:
             device = _existing(tables, device_id)
             if device.profile != profile:

@@ -415,6 +415,8 @@ def test_installed_base_shows_what_was_kept(offered: SimulatedDevice) -> None:
 def test_a_profile_can_change(idle: SimulatedDevice) -> None:
     assert idle.ask("PUT", idle.poll()["edgekit:profile"], body=ONNX).status == 200
     assert idle.ask("PUT", "/profile", body=b'{"arch":1}').status == 400
+    absurd = {"arch": "x86_64", "runtimes": {"onnxruntime": "9" * 5000}}
+    assert idle.ask("PUT", "/profile", body=absurd).status == 400
 
 
 @pytest.mark.parametrize(

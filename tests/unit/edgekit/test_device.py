@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -90,3 +90,31 @@ def test_versions_compare_by_their_numbers(low, high):
 def test_what_follows_the_numbers_is_ignored():
     assert version_key("2.13.0+cpu") == version_key("2.13.0") == (2, 13, 0)
     assert version_key("1.20rc1") == (1, 20)
+
+
+def test_a_version_of_endless_digits_is_a_number():
+    assert version_key("1." + "9" * 5000) == (1, 10**18 - 1)
+
+
+def test_a_usual_profile_is_sound():
+    assert PROFILE.is_sound
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"runtimes": {str(number): "1" for number in range(200)}},
+        {"runtimes": {"onnxruntime": "1" * 129}},
+        {"runtimes": {"o" * 129: "1"}},
+        {"arch": "a" * 129},
+        {"agent_version": "1" * 129},
+        {"instruction_sets": ("avx2",) * 300},
+        {"features": ("f" * 129,)},
+        {"providers": ("p" * 129,)},
+        {"memory_mb": -1},
+        {"cpu_count": 1 << 31},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_profile_that_no_device_has_is_not_sound(change):
+    assert not replace(PROFILE, **change).is_sound
