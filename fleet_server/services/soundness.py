@@ -70,7 +70,7 @@ def _is_countable(window: Window) -> bool:
         *window.confidence,
         *(count for bins in window.drift.values() for count in bins),
     )
-    return all(0 <= count <= MAX_COUNT for count in counts)
+    return 0 <= min(counts) <= max(counts) <= MAX_COUNT
 
 
 def _is_measured(window: Window) -> bool:
