@@ -229,9 +229,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_ctrl_c_at_any_step_leaves_nothing_and_the_next_run_goes_on(plan: ConversionPlan):
-    """One conversion, interrupted at four of its steps, ends with the bytes of a single run."""
+    """One conversion, interrupted at three of its steps, ends with the bytes of a single run.
+
+    Behind the last of them lies a whole variant: a signal that comes late still comes in time.
+    """
     log = plan.out.parent / "log"
-    for step in ("tracing the source", "lowering", "proving", "measuring latency"):
+    for step in ("tracing the source", "lowering", "proving"):
         with started(plan, log) as running:
             wait_for(lambda: step in log.read_text() or running.poll() is not None)  # noqa: B023
             running.send_signal(signal.SIGINT)
