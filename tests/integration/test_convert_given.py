@@ -76,9 +76,10 @@ def test_weights_beside_a_ready_made_file_are_taken_into_the_bundle(
     shutil.rmtree(source.parent)
     bundle = open_bundle(plan.out / told.bundle)
     (tmp_path / "alone.onnx").write_bytes(bundle.read("model.onnx"))
-    open_session(tmp_path / "alone.onnx", ModelFormat.ONNX).run(
-        [np.zeros((1, 1, 28, 28), np.float32)]
-    )
+    inputs = [np.ones((1, 1, 28, 28), np.float32)]
+    alone = open_session(tmp_path / "alone.onnx", ModelFormat.ONNX).run(inputs)
+    whole = open_session(Path(plan.source), ModelFormat.ONNX).run(inputs)
+    np.testing.assert_array_equal(alone[0], whole[0])
 
 
 def test_a_ready_made_file_is_compared_with_its_reference(plan: ConversionPlan, tmp_path: Path):
